@@ -1,0 +1,269 @@
+"""Auto-pagination: follows `has_more` and `page`, and loses, repeats and wastes nothing.
+
+The state lives in the pager, not in its generators: a generator that raised is finished, but
+iterating the pager again goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import weakref
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing
+from operator import attrgetter
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import attrs
+
+from .converter import wire_params
+from .errors import PaginationError
+from .pages import Checkpoint, Page, StopReason, T, filters
+from .queries import ListQuery, whole_number
+
+_Y = TypeVar("_Y")
+_Claim: TypeAlias = "list[weakref.ref[AsyncGenerator[Any, None]]]"
+
+STALE_PAGES = 2
+"""So many pages in a row without a new id mean that the server repeats itself."""
+
+
+class Pager(Generic[T]):
+    """Streams a list: `async for item in pager`, or `async for page in pager.pages()`.
+
+    Nothing is sent until it is iterated. It ends when the server says `has_more: false`, at an
+    empty page, or at `max_items` or `max_pages`; `stop_reason` tells which. After an error, or a
+    `break`, iterate again to go on with the next item. Close a generator that is left early with
+    `contextlib.aclosing`, so that prefetches stop at once.
+
+    A list can change between two of its pages. `dedupe` drops items that moved onto a later
+    page; items that moved onto an earlier one can't be seen from here: compare the number of
+    items with `total`.
+
+    Attributes:
+        total: How many items the list has, as the server said last; None before the first page.
+        stop_reason: Why the pager ended; None while it hasn't.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[ListQuery], Awaitable[Page[T]]],
+        query: ListQuery,
+        *,
+        start: Checkpoint | str | None = None,
+        max_items: int | None = None,
+        max_pages: int | None = None,
+        dedupe: bool = True,
+        prefetch: int = 0,
+    ) -> None:
+        self.total: int | None = None
+        self.stop_reason: StopReason | None = None
+        self._fetch = fetch
+        self._query = query
+        self._key: Callable[[T], str] = attrgetter(query.item_key)
+        self._items_left = _limit("max_items", max_items)
+        self._pages_left = _limit("max_pages", max_pages)
+        self._dedupe = dedupe
+        self._prefetch = whole_number("prefetch", prefetch, 0)
+        # Where it is: the page being read, how far, and what comes after it.
+        self._page: Page[T] | None = None
+        self._offset = 0
+        self._next = query.page
+        self._seen: dict[str, None] = {}
+        self._stale = 0
+        self._ahead: dict[int, asyncio.Task[Page[T]]] = {}
+        self._iterator: weakref.ref[AsyncGenerator[Any, None]] | None = None
+        self._collected: list[T] = []
+        if start is not None:
+            self._resume(Checkpoint.parse(start) if isinstance(start, str) else start)
+
+    def __aiter__(self) -> AsyncGenerator[T, None]:
+        """Iterate over the items."""
+        return self._iterate(self._items)
+
+    def pages(self) -> AsyncGenerator[Page[T], None]:
+        """Iterate over the pages, one for each request.
+
+        `items` of a page has what is new: without duplicates, without what was yielded before,
+        cut at `max_items`; `raw` has all.
+        """
+        return self._iterate(self._whole_pages)
+
+    async def collect(self) -> list[T]:
+        """All items as a list. If it raises, what has come is kept: call it again to go on."""
+        async with aclosing(self.__aiter__()) as items:
+            async for item in items:
+                self._collected.append(item)
+        collected, self._collected = self._collected, []
+        return collected
+
+    def checkpoint(self) -> Checkpoint:
+        """The place after the last item yielded, for `start` of a pager with the same filters."""
+        done = self.stop_reason in (StopReason.EXHAUSTED, StopReason.EMPTY_PAGE)
+        page, offset = self._next, 0
+        if self._page is not None:
+            if self._offset < len(self._page.items):
+                page, offset = self._page.number, self._offset
+            elif not self._page.has_more:
+                done = True
+        return Checkpoint(
+            path=self._query.path,
+            params=filters(self._query),
+            page=None if done else page,
+            offset=offset,
+            seen=tuple(self._seen),
+        )
+
+    # -- iteration -----------------------------------------------------------------------------
+
+    def _iterate(
+        self, source: Callable[[_Claim], AsyncGenerator[_Y, None]]
+    ) -> AsyncGenerator[_Y, None]:
+        # A claim is a weak reference: a generator left by `break` is gone at once, and frees it.
+        claim: _Claim = []
+        generator = source(claim)
+        claim.append(weakref.ref(generator))
+        return generator
+
+    async def _items(self, claim: _Claim) -> AsyncGenerator[T, None]:
+        try:
+            while (page := await self._current(claim)) is not None:
+                for item in self._unread(page):
+                    yield item
+        finally:
+            await self._leave(claim)
+
+    async def _whole_pages(self, claim: _Claim) -> AsyncGenerator[Page[T], None]:
+        try:
+            while (page := await self._current(claim)) is not None:
+                items = tuple(self._unread(page))
+                yield page if len(items) == len(page.items) else attrs.evolve(page, items=items)
+        finally:
+            await self._leave(claim)
+
+    def _unread(self, page: Page[T]) -> Iterator[T]:
+        """What of a page is to be yielded; the state moves on with each item."""
+        while self._offset < len(page.items) and self._items_left > 0:
+            item = page.items[self._offset]
+            self._offset += 1
+            key = self._key(item)
+            if self._dedupe and key in self._seen:
+                continue
+            self._seen[key] = None
+            self._items_left -= 1
+            yield item
+
+    async def _current(self, claim: _Claim) -> Page[T] | None:
+        """The page being read, or the next one when it is used up; None at the end."""
+        self._hold(claim)
+        page = self._page
+        if page is not None and self._offset < len(page.items) and self._items_left > 0:
+            return page
+        self.stop_reason = self.stop_reason or self._why_stop(page)
+        if self.stop_reason is not None:
+            return None
+        page = self._checked(await self._arrival(self._next))
+        self._offset = self._offset if self._page is None and not self._dedupe else 0
+        self._page = page
+        self._next += 1
+        self._pages_left -= 1
+        self.total = page.total
+        self._look_ahead(page)
+        return page
+
+    def _why_stop(self, page: Page[T] | None) -> StopReason | None:
+        if page is not None and self._offset >= len(page.items):
+            if not page.has_more:
+                return StopReason.EXHAUSTED
+            if not page.items:
+                return StopReason.EMPTY_PAGE
+        if self._items_left <= 0:
+            return StopReason.MAX_ITEMS
+        return StopReason.MAX_PAGES if self._pages_left <= 0 else None
+
+    def _checked(self, page: Page[T]) -> Page[T]:
+        """Refuse a page that shows that the server doesn't page."""
+        stale = page.items and all(self._key(item) in self._seen for item in page.items)
+        if page.number != self._next:
+            problem = f"asked for page {self._next}, got page {page.number}"
+        elif stale and self._stale + 1 >= STALE_PAGES:
+            problem = f"{STALE_PAGES} pages up to {page.number} brought no new item"
+        else:
+            self._stale = self._stale + 1 if stale else 0
+            return page
+        error = PaginationError(problem)
+        error.endpoint = self._query.path
+        error.params = wire_params(attrs.evolve(self._query, page=self._next))
+        error.request_id = page.request_id
+        raise error
+
+    # -- fetching ------------------------------------------------------------------------------
+
+    async def _arrival(self, number: int) -> Page[T]:
+        task = self._ahead.get(number)
+        if task is None:
+            return await self._get(number)
+        try:
+            return await task
+        finally:
+            if task.done():
+                del self._ahead[number]
+
+    async def _get(self, number: int) -> Page[T]:
+        return await self._fetch(attrs.evolve(self._query, page=number))
+
+    def _look_ahead(self, page: Page[T]) -> None:
+        """Start fetching the pages that will surely be wanted, as far as `total` is right."""
+        if not page.has_more or page.total is None:
+            return
+        limit = self._query.limit
+        fresh = len(page.items) if self._offset == 0 else len(page.items) - self._offset
+        wanted = max(self._items_left - fresh, 0)
+        last = min(
+            page.number + self._prefetch,
+            page.number + self._pages_left,
+            page.number - (-wanted // limit),
+            -(-page.total // limit),
+        )
+        for number in range(page.number + 1, last + 1):
+            if number not in self._ahead:
+                self._ahead[number] = asyncio.create_task(self._get(number))
+
+    # -- one iterator at a time ----------------------------------------------------------------
+
+    def _hold(self, claim: _Claim) -> None:
+        holder = self._iterator() if self._iterator else None
+        if holder is None:
+            self._iterator = claim[0]
+        elif self._iterator is not claim[0]:
+            raise RuntimeError(
+                "this pager is being iterated already; close the other iterator first"
+            )
+
+    async def _leave(self, claim: _Claim) -> None:
+        if self._iterator is not claim[0]:
+            return  # another iteration has begun: what is ahead is its own now
+        self._iterator = None
+        pending = [task for task in self._ahead.values() if not task.done()]
+        for task in pending:
+            task.cancel()
+        if pending:
+            await asyncio.wait(pending)
+        self._ahead = {
+            number: task
+            for number, task in self._ahead.items()
+            if not task.cancelled() and task.exception() is None
+        }
+
+    def _resume(self, checkpoint: Checkpoint) -> None:
+        checkpoint.check(self._query)
+        self._seen = dict.fromkeys(checkpoint.seen)
+        self._offset = checkpoint.offset
+        if checkpoint.page is None:
+            self.stop_reason = StopReason.EXHAUSTED
+        else:
+            self._next = checkpoint.page
+
+
+def _limit(name: str, value: int | None) -> int:
+    return sys.maxsize if value is None else whole_number(name, value, 0)

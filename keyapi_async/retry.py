@@ -1,0 +1,144 @@
+"""When to try again, as pure functions over an error: no clock, no I/O."""
+
+from __future__ import annotations
+
+import enum
+import math
+import random
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from attrs import Attribute, define, field, frozen
+
+from .errors import KeyAPIError, RateLimitError, ServerError, TransportError
+
+DEFAULT_PAUSE = 1.0
+"""Seconds to wait after a 429 that doesn't say how long."""
+
+
+class Failure(enum.Enum):
+    """Kinds of failure, by what trying again may cost."""
+
+    UNSENT = "unsent"
+    REFUSED = "refused"
+    UNAVAILABLE = "unavailable"
+    MAYBE_BILLED = "maybe_billed"
+    FINAL = "final"
+
+
+def classify(error: KeyAPIError) -> Failure:
+    """Sort an error by what trying again may cost and bring."""
+    match error:
+        case RateLimitError():
+            return Failure.REFUSED
+        case ServerError(status=status, code=code):
+            number = code if code and code >= 500 else status
+            return Failure.UNAVAILABLE if number in (502, 503, 504) else Failure.MAYBE_BILLED
+        case TransportError(permanent=False, maybe_billed=billed):
+            return Failure.MAYBE_BILLED if billed else Failure.UNSENT
+        case _:
+            return Failure.FINAL
+
+
+def _not_negative(_: object, attribute: Attribute[Any], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise ValueError(f"{attribute.name} must be a number of at least 0, not {value!r}")
+
+
+def _whole(instance: object, attribute: Attribute[Any], value: object) -> None:
+    _not_negative(instance, attribute, value)
+    if not isinstance(value, int):
+        raise ValueError(f"{attribute.name} must be a whole number of retries, not {value!r}")  # noqa: TRY004 - bad values are ValueErrors throughout
+
+
+@frozen(kw_only=True)
+class RetryPolicy:
+    """How long and how often a call is tried again. Counts are retries, not attempts.
+
+    Errors that trying again can't mend (400-404, 402, 403, an undecodable 200, cancellation)
+    are never retried.
+
+    Attributes:
+        rate_limit_deadline: Seconds to keep trying a call that is refused with 429, from its
+            first refusal. A refused request costs nothing.
+        max_wait: The longest wait in seconds: a longer Retry-After raises at once.
+        unsent: Retries of what never left this machine (connect, DNS): free of cost.
+        unavailable: Retries after 502, 503 and 504.
+        maybe_billed: Retries of what may already have been billed (500, reset, timeout).
+        backoff: Seconds before the first retry; doubled each time, with jitter of up to half.
+    """
+
+    rate_limit_deadline: float = field(default=60.0, validator=_not_negative)
+    max_wait: float = field(default=30.0, validator=_not_negative)
+    unsent: int = field(default=3, validator=_whole)
+    unavailable: int = field(default=3, validator=_whole)
+    maybe_billed: int = field(default=1, validator=_whole)
+    backoff: float = field(default=0.5, validator=_not_negative)
+
+    def allowed(self, failure: Failure) -> int:
+        """How many retries this kind of failure gets (429s go by time instead)."""
+        match failure:
+            case Failure.UNSENT:
+                return self.unsent
+            case Failure.UNAVAILABLE:
+                return self.unavailable
+            case Failure.MAYBE_BILLED:
+                return self.maybe_billed
+            case _:
+                return 0
+
+    def wait(self, retry: int, retry_after: float | None = None) -> float:
+        """Seconds to wait before retry number `retry` (from 0)."""
+        backoff = self.backoff * 2.0 ** min(retry, 60) * random.uniform(0.5, 1.0)
+        return max(min(backoff, self.max_wait), retry_after or 0.0)
+
+
+@define
+class RetryBudget:
+    """Keeps an outage from multiplying traffic: retries are paid for by successes.
+
+    The scheme of the AWS SDKs and of gRPC: each retry draws, each success gives back, and an
+    empty budget fails calls at their first error. 429s don't draw on it: the pause paces them.
+    """
+
+    CAPACITY = 100
+    COST = 5
+
+    tokens: int = CAPACITY
+
+    def draw(self) -> bool:
+        """Pay for one retry, if there is enough."""
+        if self.tokens < self.COST:
+            return False
+        self.tokens -= self.COST
+        return True
+
+    def refund(self) -> None:
+        """Give one back for a success."""
+        self.tokens = min(self.tokens + 1, self.CAPACITY)
+
+
+def parse_retry_after(value: str | None, *, now: float) -> float | None:
+    """Seconds to wait by a Retry-After header, or None if it says nothing usable.
+
+    Args:
+        value: The header: seconds or an HTTP date.
+        now: The wall clock, in Unix seconds, against which a date counts.
+    """
+    if value is None or len(value) > 64:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        return _until(value, now)
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _until(date: str, now: float) -> float | None:
+    try:
+        moment = parsedate_to_datetime(date)
+    except (ValueError, OverflowError):
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max((moment - datetime.fromtimestamp(now, UTC)).total_seconds(), 0.0)
