@@ -1,0 +1,87 @@
+"""What goes out: statuses, bodies, the JSON envelope, and what an answer costs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final, Literal, TypeAlias
+
+from attrs import field, frozen
+
+COST: Final = 2  # credits
+
+Billing: TypeAlias = Literal["always", "never", "maybe"]
+
+_MESSAGES: Final[Mapping[int, str]] = {
+    400: "Missing required parameter: handle",
+    401: "apiKey is null",
+    402: "apiKey quota is not enough",
+    429: "qps limit exceeded",
+    500: "Internal server error",
+}
+_JSON: Final = (("Content-Type", "application/json"),)
+
+
+def to_json(value: object) -> str:
+    """Serialise as the API does: compact, and no escapes for what is not ASCII."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+@frozen
+class Answer:
+    """A whole HTTP answer."""
+
+    status: int
+    body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
+    headers: tuple[tuple[str, str], ...] = _JSON
+    code: int | None = None
+    """The envelope's code; None when the body is not an envelope."""
+
+    @property
+    def billing(self) -> Billing:
+        """Whether the account pays for it; ``maybe`` is for the sandbox's settings to say."""
+        if self.status == HTTPStatus.OK and self.code == 0:
+            return "always"
+        number = self.code or self.status  # the envelope decides first
+        is_refusal = HTTPStatus.MULTIPLE_CHOICES <= number < HTTPStatus.INTERNAL_SERVER_ERROR
+        return "never" if is_refusal else "maybe"
+
+    @classmethod
+    def success(cls, data: bytes, request_id: str) -> Answer:
+        """``code`` 0 around ``data`` that is JSON already."""
+        head, tail = b'{"code":0,"message":"success","data":', b',"requestId":"%b"}'
+        return cls(200, head + data + tail % request_id.encode(), code=0)
+
+    @classmethod
+    def error(
+        cls,
+        status: int,
+        message: str | None = None,
+        *,
+        code: int | None = None,
+        retry_after: str | None = None,
+    ) -> Answer:
+        """An error envelope, with the documented message unless another is given."""
+        code = status if code is None else code
+        text = message or _MESSAGES.get(code) or _phrase(code)
+        body = to_json({"code": code, "data": None, "message": text}).encode()
+        headers = _JSON if retry_after is None else (*_JSON, ("Retry-After", retry_after))
+        return cls(status, body, headers, code)
+
+
+def _phrase(code: int) -> str:
+    try:
+        return HTTPStatus(code).phrase
+    except ValueError:
+        return "error"
+
+
+def code_in(body: bytes) -> int | None:
+    """Return the envelope's code, or None when this is no envelope."""
+    try:
+        envelope = json.loads(body)
+    except ValueError:
+        return None
+    code = envelope.get("code") if isinstance(envelope, dict) else None
+    return code if type(code) is int else None

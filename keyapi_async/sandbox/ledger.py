@@ -1,0 +1,79 @@
+"""What the server saw and billed: the truth a client's own accounts are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http import HTTPStatus
+
+from attrs import define, field
+
+from keyapi_async.sandbox.answers import COST, Answer
+
+
+@define(kw_only=True)
+class Recorded:
+    """One request; on the ledger from its arrival, completed once its answer is decided."""
+
+    time: float
+    """When it arrived, on the clock of the sandbox's event loop."""
+    path: str
+    query: str
+    """The query string as it came over the wire."""
+    params: Mapping[str, str]
+    headers: Mapping[str, str]
+    """By lower-case name, without ``authorization``: the key is never stored."""
+    authorized: bool
+    page: int | None = None
+    """The page asked for; None when the endpoint has no pages, or the request is not valid."""
+    fault: str | None = None
+    """The kind of fault it suffered."""
+    status: int | None = None
+    """The HTTP status; None until it is decided, and when the connection was cut before it."""
+    code: int | None = None
+    """The envelope's code; None when no whole envelope was sent."""
+    credits: int = 0
+    """What it cost."""
+
+
+@define
+class Ledger:
+    """All requests in order of arrival, and the account they are paid from."""
+
+    balance: int | None = None
+    """Credits at the start; None for as many as it takes."""
+    bill_faults: bool = False
+    requests: list[Recorded] = field(factory=list)
+    spent: int = 0
+    refused: int = 0
+    _held: int = 0
+
+    @property
+    def can_pay(self) -> bool:
+        """Whether the account covers one more request, those under way included."""
+        return self.balance is None or self.spent + self._held + COST <= self.balance
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Set the price of one request aside until it is known whether it is billed."""
+        self._held += COST
+        try:
+            yield
+        finally:
+            self._held -= COST
+
+    def answered(self, record: Recorded, answer: Answer) -> None:
+        """Complete the record; call it before the first byte that could tell the client."""
+        record.status, record.code = answer.status, answer.code
+        self.refused += HTTPStatus.TOO_MANY_REQUESTS in (answer.status, answer.code)
+        billing = answer.billing
+        self._bill(record, billed=billing == "always" or (billing == "maybe" and self.bill_faults))
+
+    def lost(self, record: Recorded) -> None:
+        """Bill a request whose client got no whole answer, unless it has been billed already."""
+        if record.status is None:
+            self._bill(record, billed=self.bill_faults)
+
+    def _bill(self, record: Recorded, *, billed: bool) -> None:
+        record.credits = COST if billed else 0
+        self.spent += record.credits

@@ -1,0 +1,88 @@
+"""Names the made-up data is built from: every script, emoji, digits only."""
+# ruff: noqa: RUF001 - look-alike letters of other scripts are what this file is about
+
+from __future__ import annotations
+
+from typing import Final
+
+# No word ends up as another word plus a number: that keeps numbered names unique.
+HASHTAG_WORDS: Final = (
+    *("clean", "ufc", "superbowl", "gymtok", "booktok", "springoutfit", "mealprep", "snowday"),
+    *("2026", "1111", "日本旅行", "춤추기", "रसोई", "музыка", "موسيقى", "ญี่ปุ่น", "ελλάδα", "תל_אביב"),
+    *("🐶", "lunar🧧newyear", "crème_brûlée", "niño", "größe", "İstanbul", "phở", "żółw"),
+    *("grwm", "paddypimblett", "halftimeshow", "oscars", "catsoftiktok", "dadjokes", "diyhome"),
+)
+SOUND_TITLES: Final = (
+    *("New Sun", "Midnight Drive", "Übermorgen", "夜に駆ける", "사랑", "Вечер", "ليلة"),
+    *("1999", "golden hour (sped up)", "Don't Stop", "original sound", "Ça va & encore", "🔥🔥"),
+)
+AUTHORS: Final = (
+    *("Chihei Hatakeyama", "becky mae", "Galicia Gordon", "micaelarosa_", "佐藤 さくら", "आरव"),
+    *("김하늘", "Мария К.", "محمد علي", "mnm_pipi", "O'Neil 🎧", "Zoë", "007", "Đặng Minh"),
+)
+VIDEO_TITLES: Final = (
+    "This pup is living her best life. It’s about to get even better. 🐶",
+    "POV: it's monday #fyp",
+    "今日のお弁当",
+    'He said "one more take" 😭😭',
+    "Как испечь хлеб за 10 минут",
+    "",
+    "part 2\nwait for it…",
+    "وصفة سهلة وسريعة",
+)
+INDUSTRIES: Final = {
+    "10000000000": "Education",
+    "11000000000": "Vehicle & Transportation",
+    "12000000000": "Baby, Kids & Maternity",
+    "13000000000": "Financial Services",
+    "14000000000": "Beauty & Personal Care",
+    "15000000000": "Tech & Electronics",
+    "16000000000": "Appliances",
+    "17000000000": "Travel",
+    "18000000000": "Household Products",
+    "19000000000": "Pets",
+    "21000000000": "Home Improvement",
+    "22000000000": "Apparel & Accessories",
+    "23000000000": "News & Entertainment",
+    "24000000000": "Business Services",
+    "25000000000": "Games",
+    "26000000000": "Life Services",
+    "27000000000": "Food & Beverage",
+    "28000000000": "Sports & Outdoor",
+    "29000000000": "Health",
+}
+COUNTRIES: Final = {
+    "US": "United States",
+    "GB": "United Kingdom",
+    "DE": "Germany",
+    "FR": "France",
+    "JP": "Japan",
+    "BR": "Brazil",
+    "IN": "India",
+    "VN": "Vietnam",
+}
+AUDIENCE_COUNTRIES: Final = (
+    ("1821275", "MO", "Macao"),
+    ("630336", "BY", "Belarus"),
+    ("2963597", "IE", "Ireland"),
+    ("1522867", "KZ", "Kazakhstan"),
+    ("2186224", "NZ", "New Zealand"),
+    ("660013", "FI", "Finland"),
+    ("597427", "LT", "Lithuania"),
+    ("2077456", "AU", "Australia"),
+    ("458258", "LV", "Latvia"),
+    ("3202326", "HR", "Croatia"),
+    ("2782113", "AT", "Austria"),
+)
+INTERESTS: Final = (
+    ("10058", "Extreme Sports"),
+    ("10060", "Sports News"),
+    ("10064", "Fishing, Hunting & Camping"),
+    ("10059", "Traditional Sports"),
+    ("10061", "Fitness"),
+    ("10004", "Scripted Drama"),
+    ("10011", "Other Talent"),
+    ("10049", "Entertainment News"),
+    ("10073", "Selfies"),
+    ("10081", "Street Interviews & Social Experiments"),
+)

@@ -1,0 +1,207 @@
+"""The HTTP handler: limiter, refusals, faults, latency, answer, in that order."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import sys
+import uuid
+
+from aiohttp import web
+from attrs import define, evolve, field
+
+from keyapi_async.sandbox.answers import Answer
+from keyapi_async.sandbox.data import (
+    Listing,
+    bent_page,
+    render_detail,
+    render_page,
+    rows,
+    true_page,
+)
+from keyapi_async.sandbox.endpoints import (
+    BY_PATH,
+    BadParameterError,
+    Query,
+    find_endpoint,
+    find_paths,
+    parse_query,
+)
+from keyapi_async.sandbox.faults import Fault, Script
+from keyapi_async.sandbox.items import rng_for
+from keyapi_async.sandbox.ledger import Ledger, Recorded
+from keyapi_async.sandbox.limits import Limiter, make_limiter
+from keyapi_async.sandbox.settings import Settings
+
+# Close with a reset instead of a goodbye: linger on, for 0 seconds.
+_LINGER_0 = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+
+
+@define(eq=False)
+class Service:
+    """Answers requests by the settings, the script and the ledger."""
+
+    settings: Settings
+    ledger: Ledger
+    script: Script
+    _limiter: Limiter = field(init=False)
+    _bearer: str = field(init=False, repr=False)
+    _forbidden: frozenset[str] = field(init=False)
+    _retired: frozenset[str] = field(init=False)
+    _totals: dict[str, int] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Derive what every request needs."""
+        settings = self.settings
+        self._limiter = make_limiter(settings.qps, settings.window, settings.burst)
+        self._bearer = f"Bearer {settings.api_key}"
+        self._forbidden = find_paths(settings.forbidden)
+        self._retired = find_paths(settings.retired)
+        self._totals = {find_endpoint(key).path: n for key, n in settings.totals.items()}
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request, and keep the books."""
+        record = self._arrive(request)
+        number = len(self.ledger.requests)
+        query = self._admit(record, request.method)
+        if isinstance(query, Answer):
+            self.ledger.answered(record, query)
+            return _response(query)
+        fault = self.script.pick(query)
+        record.page, record.fault = query.page, fault.kind if fault else None
+        with self.ledger.hold():
+            try:
+                await self._wait(fault, number)
+                answer = self._answer(query, fault, number)
+                return await self._send(request, record, answer, fault)
+            except asyncio.CancelledError:  # the client has gone
+                self.ledger.lost(record)
+                raise
+
+    def items(self, query: Query) -> tuple[str, ...]:
+        """Return the whole list a query is about, as JSON."""
+        return rows(self._listing(query))
+
+    def _arrive(self, request: web.BaseRequest) -> Recorded:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        record = Recorded(
+            time=asyncio.get_running_loop().time(),
+            path=request.path,
+            query=request.raw_path.partition("?")[2],
+            params=dict(request.query),
+            authorized=headers.pop("authorization", None) == self._bearer,
+            headers=headers,
+        )
+        self.ledger.requests.append(record)
+        return record
+
+    def _admit(self, record: Recorded, method: str) -> Query | Answer:
+        """Return the valid query, or the refusal."""
+        if not self._limiter.admits(record.time):
+            return Answer.error(429, retry_after=self.settings.retry_after)
+        endpoint = BY_PATH.get(record.path)
+        refusals = {
+            401: not record.authorized,
+            403: record.path in self._forbidden,
+            404: endpoint is None,
+            405: method != "GET",
+            402: not self.ledger.can_pay,
+        }
+        status = next((status for status, applies in refusals.items() if applies), None)
+        if status is not None or endpoint is None:
+            return Answer.error(status or 404)
+        try:
+            return parse_query(endpoint, record.params)
+        except BadParameterError as error:
+            return Answer.error(400, str(error))
+
+    async def _wait(self, fault: Fault | None, number: int) -> None:
+        low, high = self.settings.latency_range
+        # Drawn by number, not in turn, so that refusals don't change the others' luck.
+        rng = rng_for(self.settings.seed, "latency", number) if low < high else None
+        seconds = rng.uniform(low, high) if rng else low
+        if fault and fault.kind == "stall":
+            seconds += fault.seconds
+        if seconds:
+            await asyncio.sleep(seconds)
+
+    def _answer(self, query: Query, fault: Fault | None, number: int) -> Answer:
+        if fault and fault.answer:
+            return fault.answer
+        data = self._data(query, fault)
+        if data is None:
+            return Answer.error(404)
+        name = f"{self.settings.seed}:{number}"
+        answer = Answer.success(data, str(uuid.uuid5(uuid.NAMESPACE_URL, name)))
+        if fault and fault.kind == "half_json":
+            return evolve(answer, body=_half(answer), code=None)
+        return answer
+
+    def _data(self, query: Query, fault: Fault | None) -> bytes | None:
+        if query.endpoint.path in self._retired:
+            return b"null"
+        if query.page is None:
+            return render_detail(self.settings.seed, query)
+        listing = self._listing(query)
+        if fault:
+            page = bent_page(listing, query.page, query, fault)
+        else:
+            page = true_page(listing, query.page, query)
+        return render_page(query.endpoint, page)
+
+    def _listing(self, query: Query) -> Listing:
+        total = self._totals.get(query.endpoint.path)
+        return Listing(self.settings.seed, query.endpoint, query.filters, total)
+
+    async def _send(
+        self, request: web.BaseRequest, record: Recorded, answer: Answer, fault: Fault | None
+    ) -> web.StreamResponse:
+        match fault:
+            case Fault(kind="reset" | "disconnect" as kind):
+                self.ledger.lost(record)
+                _cut(request, reset=kind == "reset")
+                return web.Response()  # for aiohttp, which finds nobody to send it to
+            case Fault(kind="truncated"):
+                self.ledger.answered(record, evolve(answer, code=None))
+                response = await _begin(request, answer)
+                _cut(request, reset=False)
+                return response
+            case Fault(kind="drip", seconds=seconds):
+                response = await _begin(request, answer)
+                await asyncio.sleep(seconds)
+                self.ledger.answered(record, answer)
+                await response.write(answer.body[len(_half(answer)) :])
+                return response
+            case _:
+                self.ledger.answered(record, answer)
+                return _response(answer)
+
+
+def _half(answer: Answer) -> bytes:
+    return answer.body[: len(answer.body) // 2]
+
+
+def _response(answer: Answer) -> web.Response:
+    return web.Response(status=answer.status, body=answer.body, headers=dict(answer.headers))
+
+
+async def _begin(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+    """Send the headers and half of the body they promise."""
+    response = web.StreamResponse(status=answer.status, headers=dict(answer.headers))
+    response.content_length = len(answer.body)
+    await response.prepare(request)
+    await response.write(_half(answer))
+    return response
+
+
+def _cut(request: web.BaseRequest, *, reset: bool) -> None:
+    transport = request.transport
+    if transport is None:  # pragma: no cover - the handler is cancelled before that
+        return
+    if reset:
+        connection: socket.socket = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)
+        transport.abort()
+    else:
+        transport.close()
