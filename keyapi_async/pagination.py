@@ -100,12 +100,13 @@ class Pager(Generic[T]):
     def checkpoint(self) -> Checkpoint:
         """The place after the last item yielded, for `start` of a pager with the same filters."""
         done = self.stop_reason in (StopReason.EXHAUSTED, StopReason.EMPTY_PAGE)
-        page, offset = self._next, 0
+        page, offset = self._next, self._offset
         if self._page is not None:
             if self._offset < len(self._page.items):
-                page, offset = self._page.number, self._offset
-            elif not self._page.has_more:
-                done = True
+                page = self._page.number
+            else:
+                offset = 0
+                done = done or not self._page.has_more
         return Checkpoint(
             path=self._query.path,
             params=filters(self._query),
@@ -217,8 +218,7 @@ class Pager(Generic[T]):
         if not page.has_more or page.total is None:
             return
         limit = self._query.limit
-        fresh = len(page.items) if self._offset == 0 else len(page.items) - self._offset
-        wanted = max(self._items_left - fresh, 0)
+        wanted = max(self._items_left - (len(page.items) - self._offset), 0)
         last = min(
             page.number + self._prefetch,
             page.number + self._pages_left,
