@@ -7,7 +7,7 @@ import math
 from typing import Any, NoReturn
 
 import msgspec
-from attrs import frozen
+from attrs import field, frozen
 
 from .errors import APIError, InvalidResponseError, error_class, status_phrase
 
@@ -39,6 +39,7 @@ class Answer:
     status: int
     data: Any
     request_id: str | None
+    body: bytes = field(default=b"", eq=False, repr=False)
 
 
 def decode(response: Response, *, secret: str = "") -> Answer:
@@ -63,13 +64,14 @@ def decode(response: Response, *, secret: str = "") -> Answer:
                 status_phrase(status),
                 status=status,
                 retry_after=response.retry_after,
-                body=_kept(response.body, secret),
+                body=kept(response.body, secret),
             )
         _reject(response, _what_is_wrong(response, envelope), secret)
     request_id = envelope.get("requestId")
     request_id = _told(request_id, secret) if isinstance(request_id, str) else None
     if code == 0 and status < 400:
-        return Answer(status=status, data=envelope.get("data"), request_id=request_id)
+        data = envelope.get("data")
+        return Answer(status=status, data=data, request_id=request_id, body=response.body)
     raise _api_error(response, code, envelope.get("message"), request_id, secret)
 
 
@@ -123,11 +125,21 @@ def _what_is_wrong(response: Response, envelope: object) -> str:
 
 
 def _reject(response: Response, why: str, secret: str) -> NoReturn:
-    raise InvalidResponseError(why, status=response.status, body=_kept(response.body, secret))
+    raise InvalidResponseError(why, status=response.status, body=kept(response.body, secret))
 
 
-def _kept(body: bytes, secret: str) -> bytes:
-    return body.replace(secret.encode(), b"***")[:BODY_KEPT] if secret else body[:BODY_KEPT]
+def kept(body: bytes, secret: str) -> bytes:
+    """The first bytes of a body, for an error to hold; a secret it echoes is struck out."""
+    if secret:
+        for form in (
+            secret,
+            json.dumps(secret)[1:-1],
+            json.dumps(secret, ensure_ascii=False)[1:-1],
+        ):
+            body = body.replace(form.encode(), b"***")
+        begun = (secret[:size].encode() for size in range(len(secret) - 1, 3, -1))
+        body = body.removesuffix(next(filter(body.endswith, begun), b""))  # cut off within it
+    return body[:BODY_KEPT]
 
 
 def _told(text: str, secret: str) -> str:

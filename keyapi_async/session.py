@@ -28,7 +28,7 @@ from .errors import (
     RateLimitError,
 )
 from .pacing import Pacer, Turn
-from .protocol import Answer, decode
+from .protocol import Answer, Response, decode, kept
 from .queries import Query
 from .retry import Failure, RetryBudget, RetryPolicy, classify
 from .transport import Attempt, Transport
@@ -53,7 +53,7 @@ class _Call:
     maybe_billed: bool = False
     answer: Answer | None = field(default=None, repr=False)
 
-    def describe(self, error: KeyAPIError) -> None:
+    def describe(self, error: KeyAPIError, secret: str) -> None:
         """Tell an error which call it ended."""
         error.endpoint = self.path
         error.params = self.params
@@ -62,6 +62,7 @@ class _Call:
         if self.answer is not None and isinstance(error, InvalidResponseError):
             error.status = self.answer.status
             error.request_id = self.answer.request_id
+            error.body = kept(self.answer.body, secret)
 
 
 class Session:
@@ -110,7 +111,7 @@ class Session:
             call.answer = await self._answer(call)
             return parse(call.answer)
         except KeyAPIError as error:
-            call.describe(error)
+            call.describe(error, self._transport.secret)
             raise
 
     async def close(self) -> None:
@@ -179,23 +180,30 @@ class Session:
         """Send once, settle the credits, tell what happened."""
         call.attempts += 1
         attempt = Attempt(self._transport)
-        outcome = None
         try:
-            outcome = await self._exchange(attempt, path_and_query)
+            outcome = await self._exchange(call, attempt, path_and_query)
         finally:
-            self._settle(call, outcome, sent=attempt.sent)
             await self._pacer.__aexit__(None, None, None)
         elapsed = asyncio.get_running_loop().time() - turn.at
         self._tell(call, "attempt", outcome, elapsed=elapsed)
         self._draw_conclusions(call, outcome, turn)
         return outcome
 
-    async def _exchange(self, attempt: Attempt, path_and_query: str) -> Answer | KeyAPIError:
-        received = await attempt.send(path_and_query)
-        if isinstance(received, KeyAPIError):
-            return received
+    async def _exchange(
+        self, call: _Call, attempt: Attempt, path_and_query: str
+    ) -> Answer | KeyAPIError:
         try:
-            return decode(received, secret=self._transport.secret)
+            received = await attempt.send(path_and_query)
+        except BaseException:
+            self._settle(call, None, sent=attempt.sent)
+            raise
+        outcome = received if isinstance(received, KeyAPIError) else self._decode(received)
+        self._settle(call, outcome, sent=attempt.sent)
+        return outcome
+
+    def _decode(self, response: Response) -> Answer | KeyAPIError:
+        try:
+            return decode(response, secret=self._transport.secret)
         except (APIError, InvalidResponseError) as error:
             return error.with_traceback(None)  # its frames hold the key, and whatever echoes it
 

@@ -12,7 +12,7 @@ import pytest
 for name in [name for name in os.environ if name.startswith("KEYAPI_")]:
     del os.environ[name]
 
-GRACE = 0.002
+GRACE = 0.0005
 """Real seconds to wait for the kernel to bring what is under way on the loopback interface."""
 
 TICK = 1e-6

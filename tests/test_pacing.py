@@ -188,6 +188,19 @@ async def test_a_pace_set_too_high_comes_down_and_climbs_back() -> None:
         assert all(event.pace <= 50 for event in events)
 
 
+async def test_climbing_lets_nobody_through_early() -> None:
+    async with opened(qps=10) as (client, sandbox):
+        for page in (1, 2):
+            sandbox.fail(Fault.status(429), page=page)
+            await client.trending.hashtags(page=page)
+        before, start = client.usage.pace, len(sandbox.requests)
+        await asyncio.gather(*(client.trending.hashtags() for _ in range(150)))
+        assert before * 1.2 < client.usage.pace <= 10
+        gaps = [after - before for before, after in pairwise(arrivals(sandbox)[start:])]
+        assert gaps[0] > gaps[-1]
+        assert min(gaps) >= 0.9 * gaps[-1] >= 0.09
+
+
 async def test_a_pace_that_is_not_adaptive_stays(caplog: pytest.LogCaptureFixture) -> None:
     events = Events()
     options = {"qps": 50, "adaptive": False, "on_event": events}

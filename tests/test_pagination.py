@@ -186,7 +186,7 @@ async def test_resuming_with_other_filters_is_refused(client):
         client.trending.iter_hashtags(region="GB", start=checkpoint)
     with pytest.raises(ValueError, match="hashtags"):
         client.trending.iter_videos(start=checkpoint)
-    with pytest.raises(ValueError, match="page_size='20'.*'10'"):
+    with pytest.raises(ValueError, match=r"page_size='20'.*'10'"):
         client.trending.iter_hashtags(region="US", page_size=10, start=checkpoint)
     with pytest.raises(ValueError, match="start_page=2"):
         client.trending.iter_hashtags(region="US", start=checkpoint, start_page=2)

@@ -107,20 +107,11 @@ class Witness:
         assert self.events
 
 
-SLIPS = {
-    ("truncated", "plain"): "protocol._kept: a body cut in the key keeps the first part of it",
-    ("truncated", "odd"): "protocol._kept: a body cut in the key keeps the first part of it",
-    ("key as code", "odd"): "protocol._kept: the key as JSON escapes it is not struck out",
-}
-
-
 @pytest.mark.parametrize("kind", KEYS)
 @pytest.mark.parametrize("echo", echoes(""))
 async def test_no_echo_of_the_key_is_passed_on(
-    echo: str, kind: str, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
+    echo: str, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    if (echo, kind) in SLIPS:
-        request.applymarker(pytest.mark.xfail(strict=True, reason=SLIPS[echo, kind]))
     key = KEYS[kind]
     async with scripted(echoes(key)[echo]) as server:
         witness = Witness(key, server, caplog)

@@ -105,11 +105,15 @@ async def test_base_url_may_have_a_path() -> None:
         assert server.requests[0].target.startswith(f"/api{TRENDING}hashtag/detail?period=7&")
 
 
-async def test_calls_in_a_row_share_a_connection() -> None:
-    async with scripted(OK) as server, server.client(qps=1000) as client:
-        for _ in range(5):
-            await client.trending.hashtag_detail()
+async def test_calls_in_a_row_share_a_connection_and_no_cookies() -> None:
+    answer = envelope(Set_Cookie="track=me", Connection="keep-alive")
+    async with scripted(answer) as server:
+        named = server.url.replace("127.0.0.1", "localhost")  # an address alone gets no cookies
+        async with server.client(base_url=named, qps=1000) as client:
+            for _ in range(5):
+                await client.trending.hashtag_detail()
         assert (len(server.requests), server.connections) == (5, 1)
+        assert not any("cookie" in request.headers for request in server.requests)
 
 
 async def test_the_client_has_no_connection_limit_of_its_own() -> None:
