@@ -1,7 +1,7 @@
 """The one cattrs converter, both ways: JSON to models, models to JSON.
 
-On the way in, its hooks hand a whole class (or a whole list of one) to `msgspec.convert`, which
-fills attrs classes natively: strict about types, exact about where a fault is, and several times
+On the way in, its hook hands a whole class to msgspec, which fills attrs classes natively, from
+bytes or from decoded JSON: strict about types, exact about where a fault is, and several times
 faster than structuring field by field.
 """
 
@@ -9,44 +9,57 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, TypeVar
 
 import attrs
 import cattrs
 import msgspec
-from cattrs.gen import make_dict_unstructure_fn, override
+from cattrs.gen import make_dict_unstructure_fn
 
 from .errors import InvalidResponseError
-from .models import Model, MusicDetail
+from .models import Model
 from .queries import Query
+from .received import loads
 
 _T = TypeVar("_T")
 
 converter = cattrs.Converter(unstruct_collection_overrides={tuple: list})
-_set_raw: Callable[[Model, dict[str, Any]], None] = vars(Model)["raw"].__set__
 
 
-def structure(value: object, cls: type[_T], path: str) -> _T:
-    """Make a model, or a tuple of models, of decoded JSON.
+def structure(data: object, cls: type[_T]) -> _T:
+    """Make a model of the `data` of an answer.
 
     Args:
-        value: The decoded JSON.
+        data: JSON as it came (`msgspec.Raw`), or decoded.
         cls: What to make of it.
-        path: Where in the body it stands, for the error.
 
     Raises:
-        InvalidResponseError: A field has the wrong type or an identity is missing.
+        InvalidResponseError: It is missing or empty, a field has the wrong type, or an identity
+            is missing; `path` says where.
     """
+    try:
+        return converter.structure(data, cls)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        pass  # find out why, from decoded JSON
+    try:
+        data = loads(bytes(data)) if isinstance(data, msgspec.Raw) else data
+    except ValueError:
+        raise InvalidResponseError("data: it is not JSON", path="data") from None
+    if not isinstance(data, dict) or not data:
+        found = "empty" if data == {} else "null" if data is None else type(data).__name__
+        raise InvalidResponseError(
+            f"data: expected an object with content, it is {found}", path="data"
+        )
     problem = ""
     try:
-        return converter.structure(value, cls)
+        return converter.structure(data, cls)
     except msgspec.ValidationError as error:
         problem = str(error)
     except UnicodeEncodeError:  # msgspec takes a lone surrogate in a text, but in no name
         problem = "a field's name holds half a character (a lone surrogate)"
     what, _, place = problem.partition(" - at `$")
     missing = re.search(r"missing required field `(.+)`", what)
-    where = path + place.rstrip("`") + (f".{missing[1]}" if missing else "")
+    where = "data" + place.rstrip("`") + (f".{missing[1]}" if missing else "")
     raise InvalidResponseError(f"{where}: {what}", path=where)
 
 
@@ -66,44 +79,20 @@ def wire_params(query: Query) -> dict[str, str]:
 
 
 @converter.register_structure_hook_factory(attrs.has)
-def _one(cls: type[_T]) -> Callable[[Any, Any], _T]:
-    def convert(value: Any, _: Any) -> _T:
-        made = msgspec.convert(value, cls)
-        if isinstance(made, Model):
-            _keep_raw(made, value)
-        return made
+def _by_msgspec(cls: type[_T]) -> Callable[[Any, Any], _T]:
+    decoder = msgspec.json.Decoder(cls)
 
-    return convert
+    def make(value: Any, _: Any) -> _T:
+        if isinstance(value, msgspec.Raw):
+            return decoder.decode(value)
+        return msgspec.convert(value, cls)
 
-
-def _is_tuple(cls: Any) -> bool:
-    return get_origin(cls) is tuple and issubclass(get_args(cls)[0], Model)
+    return make
 
 
-@converter.register_structure_hook_factory(_is_tuple)
-def _many(cls: Any) -> Callable[[Any, Any], Any]:
-    def convert(value: Any, _: Any) -> Any:
-        made = msgspec.convert(value, cls)
-        for model, raw in zip(made, value, strict=True):
-            _keep_raw(model, raw)
-        return made
-
-    return convert
-
-
-def _keep_raw(model: Model, raw: dict[str, Any]) -> None:
-    _set_raw(model, raw)
-    if isinstance(model, MusicDetail):
-        _set_raw(model.sound, raw["sound"])
-
-
-@converter.register_unstructure_hook_factory(
-    lambda cls: attrs.has(cls) and "raw" in attrs.fields_dict(cls)
-)
-def _without_raw(cls: type[Any]) -> Callable[[Any], dict[str, Any]]:
-    known = make_dict_unstructure_fn(cls, converter, raw=override(omit=True))
-    if not issubclass(cls, Model):
-        return known
+@converter.register_unstructure_hook_factory(lambda cls: attrs.has(cls) and issubclass(cls, Model))
+def _with_extra(cls: type[Model]) -> Callable[[Model], dict[str, Any]]:
+    known = make_dict_unstructure_fn(cls, converter)
 
     def unstructure(model: Model) -> dict[str, Any]:
         return {**known(model), "extra": model.extra}

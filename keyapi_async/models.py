@@ -7,10 +7,13 @@ then None, or an empty tuple for a list. Ids are strings, whatever the wire has.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import quote
 
-from attrs import field, fields_dict, frozen
+from attrs import fields_dict, frozen
+
+from .received import Received
 
 _T = TypeVar("_T")
 
@@ -18,11 +21,9 @@ _T = TypeVar("_T")
 if TYPE_CHECKING:
     Id: TypeAlias = str
     Many: TypeAlias = tuple[_T, ...]
-    Raw: TypeAlias = dict[str, Any]
 else:
     Id = str | int
     Many = tuple[_T, ...] | None
-    Raw = Any  # the wire may have a field of this name, of any type
 
 _set = object.__setattr__
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -135,21 +136,20 @@ class RelatedItem:
             _set(self, "item_id", str(self.item_id))
 
 
+@cache
+def _known(cls: type[Any]) -> frozenset[str]:
+    return frozenset(fields_dict(cls))
+
+
 @frozen(kw_only=True)
-class Model:
-    """What the main models have in common.
-
-    Attributes:
-        raw: The JSON object this was made from, exactly as received. Not in eq, hash or repr.
-    """
-
-    raw: Raw = field(factory=dict, eq=False, repr=False)
+class Model(Received):
+    """What the main models have in common."""
 
     @property
     def extra(self) -> dict[str, Any]:
         """The fields of `raw` this version does not know."""
-        known = fields_dict(type(self))
-        return {name: v for name, v in self.raw.items() if name not in known or name == "raw"}
+        known = _known(type(self))
+        return {name: value for name, value in self.raw.items() if name not in known}
 
 
 @frozen(kw_only=True)
@@ -304,6 +304,49 @@ class MusicDetail(Model):
     liked: bool | None = None
     disliked: bool | None = None
     like_count: int | None = None
+
+
+@frozen(kw_only=True)
+class Pagination:
+    """Where a page stands; each endpoint has one of the two shapes."""
+
+    page: int
+    has_more: bool
+    size: int | None = None
+    limit: int | None = None
+    total: int | None = None
+    total_count: int | None = None
+
+
+@frozen(kw_only=True)
+class HashtagList:
+    """`data` of the hashtag list."""
+
+    list: tuple[Hashtag, ...]
+    pagination: Pagination
+
+
+@frozen(kw_only=True)
+class VideoList:
+    """`data` of the video list."""
+
+    videos: tuple[Video, ...]
+    pagination: Pagination
+
+
+@frozen(kw_only=True)
+class SoundList:
+    """`data` of the sound list."""
+
+    sound_list: tuple[Sound, ...]
+    pagination: Pagination
+
+
+@frozen(kw_only=True)
+class HashtagInfo:
+    """`data` of one hashtag."""
+
+    info: HashtagDetail
 
 
 def _no_null_lists(model: object, *names: str) -> None:

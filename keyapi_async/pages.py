@@ -7,19 +7,23 @@ import json
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from .converter import converter, structure, wire_params
-from .errors import InvalidResponseError, shown
-from .protocol import Answer, loads
+from .errors import shown
+from .models import Pagination
+from .protocol import Answer
 from .queries import ListQuery
+from .received import Received, Source, loads, set_path, set_source
 
 T = TypeVar("T")
 
 
 @frozen(kw_only=True)
-class Page(Generic[T]):
+class Page(Received, Generic[T]):
     """One page of a list; both shapes of `data.pagination` give the same.
+
+    `raw` is the whole `data`, exactly as received.
 
     Attributes:
         items: The items, in order.
@@ -28,7 +32,6 @@ class Page(Generic[T]):
         total: How many items the list has, as the server says. A hint: it can be wrong.
         has_more: Whether another page follows.
         request_id: The server's id of the answer.
-        raw: The whole `data`, exactly as received. Not in eq, hash or repr.
     """
 
     items: tuple[T, ...]
@@ -37,56 +40,38 @@ class Page(Generic[T]):
     size: int | None = None
     total: int | None = None
     request_id: str | None = None
-    raw: dict[str, Any] = field(factory=dict, eq=False, repr=False)
+
+    def having(self, items: tuple[T, ...]) -> Page[T]:
+        """The same page with some of its items."""
+        return evolve(self, items=items).made_from(*self.origin)
 
 
-@frozen
-class _Pagination:
-    page: int
-    has_more: bool
-    size: int | None = None
-    limit: int | None = None
-    total: int | None = None
-    total_count: int | None = None
-
-
-def object_in(data: object, path: str = "data") -> dict[str, Any]:
-    """The JSON object that must be there.
-
-    Raises:
-        InvalidResponseError: It is null, empty or something else.
-    """
-    if not isinstance(data, dict) or not data:
-        found = "empty" if data == {} else "null" if data is None else type(data).__name__
-        msg = f"{path}: expected an object with content, it is {found}"
-        raise InvalidResponseError(msg, path=path)
-    return data
-
-
-def page_from(answer: Answer, query: type[ListQuery], model: type[T]) -> Page[T]:
+def page_from(answer: Answer, list_key: str, shape: type[Any]) -> Page[Any]:
     """Make the page of an answer.
+
+    Args:
+        answer: The answer.
+        list_key: Where in `data` the items are.
+        shape: The class of `data`.
 
     Raises:
         InvalidResponseError: The list or its pagination is missing, or a field is wrong.
     """
-    data = object_in(answer.data)
-    path = f"data.{query.list_key}"
-    items = data.get(query.list_key)
-    if not isinstance(items, list):
-        msg = f"{path}: expected a list, it is {'null' if items is None else type(items).__name__}"
-        raise InvalidResponseError(msg, path=path)
-    place = structure(
-        object_in(data.get("pagination"), "data.pagination"), _Pagination, "data.pagination"
-    )
+    data = structure(answer.data, shape)
+    items = getattr(data, list_key)
+    place: Pagination = data.pagination
+    source = Source(answer.data)
+    for position, item in enumerate(items):
+        set_source(item, source)
+        set_path(item, (list_key, position))
     return Page(
-        items=structure(items, tuple[model, ...], path),  # type: ignore[valid-type]
+        items=items,
         number=place.page,
         size=place.limit if place.size is None else place.size,
         total=place.total_count if place.total is None else place.total,
         has_more=place.has_more,
         request_id=answer.request_id,
-        raw=data,
-    )
+    ).made_from(source)
 
 
 class StopReason(enum.StrEnum):
@@ -128,7 +113,7 @@ class Checkpoint:
         """
         try:
             checkpoint = msgspec.convert(loads(text.encode(errors="surrogatepass")), cls)
-        except (msgspec.MsgspecError, UnicodeEncodeError, AttributeError):
+        except (msgspec.MsgspecError, ValueError, AttributeError):
             checkpoint = None
         if checkpoint is None or not checkpoint.plausible:
             raise ValueError(f"start must be a Checkpoint or its str(), not {shown(text)}")

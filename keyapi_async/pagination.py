@@ -138,7 +138,7 @@ class Pager(Generic[T]):
         try:
             while (page := await self._current(claim)) is not None:
                 items = tuple(self._unread(page))
-                yield page if len(items) == len(page.items) else attrs.evolve(page, items=items)
+                yield page if len(items) == len(page.items) else page.having(items)
         finally:
             await self._leave(claim)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any, NoReturn
 
 import msgspec
 from attrs import field, frozen
 
 from .errors import APIError, InvalidResponseError, error_class, status_phrase
+from .received import loads
 
 BODY_KEPT = 1000
 """How many bytes of an unusable body an error holds."""
@@ -32,9 +32,30 @@ class Response:
     fault: str | None = None
 
 
+class _Envelope(msgspec.Struct):
+    code: int
+    data: Any = None
+    message: Any = None
+    requestId: Any = None  # noqa: N815 - the wire's name
+
+
+class _RawEnvelope(_Envelope):
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_decoder = msgspec.json.Decoder(_RawEnvelope)
+
+
 @frozen(kw_only=True)
 class Answer:
-    """The envelope of a success (code 0): billed, its data not yet looked at."""
+    """The envelope of a success (code 0): billed, its data not yet looked at.
+
+    Attributes:
+        status: The HTTP status.
+        data: The data: JSON as it came (`msgspec.Raw`), or decoded where that can't be.
+        request_id: The server's id of the answer.
+        body: The whole body, for an error to quote.
+    """
 
     status: int
     data: Any
@@ -54,11 +75,10 @@ def decode(response: Response, *, secret: str = "") -> Answer:
         InvalidResponseError: A 3xx, or a body that is not the documented envelope.
     """
     status = response.status
-    envelope = None if response.fault else loads(response.body)
-    code = envelope.get("code") if isinstance(envelope, dict) else None
+    envelope = None if response.fault else _envelope(response.body)
     if 300 <= status <= 399:
         _reject(response, f"refused to follow a redirect ({status})", secret)
-    if type(code) is not int or not isinstance(envelope, dict):
+    if envelope is None:
         if status >= 400:
             raise error_class(status, None)(
                 status_phrase(status),
@@ -66,43 +86,34 @@ def decode(response: Response, *, secret: str = "") -> Answer:
                 retry_after=response.retry_after,
                 body=kept(response.body, secret),
             )
-        _reject(response, _what_is_wrong(response, envelope), secret)
-    request_id = envelope.get("requestId")
+        _reject(response, _what_is_wrong(response), secret)
+    request_id = envelope.requestId
     request_id = _told(request_id, secret) if isinstance(request_id, str) else None
-    if code == 0 and status < 400:
-        data = envelope.get("data")
-        return Answer(status=status, data=data, request_id=request_id, body=response.body)
-    raise _api_error(response, code, envelope.get("message"), request_id, secret)
+    if envelope.code == 0 and status < 400:
+        return Answer(status=status, data=envelope.data, request_id=request_id, body=response.body)
+    raise _api_error(response, envelope, request_id, secret)
 
 
-def loads(body: bytes) -> Any:
-    """Decode JSON; what isn't JSON is None.
-
-    msgspec is fast, but refuses lone surrogates, which a text cut in the middle of an emoji
-    has; the standard library takes those, so that a page paid for isn't lost.
-    """
+def _envelope(body: bytes) -> _Envelope | None:
+    """The envelope, its data still bytes where that is possible; None if it isn't one."""
     try:
-        return msgspec.json.decode(body)
+        return _decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass
     try:
-        return json.loads(body, parse_constant=_no_number, parse_float=_finite)
-    except (ValueError, RecursionError):
+        found = loads(body)
+    except ValueError:
         return None
-
-
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    return number if math.isfinite(number) else _no_number(text)
+    code = found.get("code") if isinstance(found, dict) else None
+    if type(code) is not int:
+        return None
+    return _Envelope(code, found.get("data"), found.get("message"), found.get("requestId"))
 
 
 def _api_error(
-    response: Response, code: int, message: object, request_id: str | None, secret: str
+    response: Response, envelope: _Envelope, request_id: str | None, secret: str
 ) -> APIError:
+    message, code = envelope.message, envelope.code
     known = isinstance(message, str) and message.strip()
     text = str(message) if known else status_phrase(code or response.status)
     return error_class(response.status, code)(
@@ -114,12 +125,14 @@ def _api_error(
     )
 
 
-def _what_is_wrong(response: Response, envelope: object) -> str:
+def _what_is_wrong(response: Response) -> str:
     if response.fault:
         return f"the body is {response.fault}, {len(response.body)} bytes came"
     if not response.body:
         return "the body is empty"
-    if envelope is None:
+    try:
+        loads(response.body)
+    except ValueError:
         return "the body is not JSON"
     return "the body is not KeyAPI's envelope (`code` must be an integer)"
 

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn
 
 from .converter import structure
-from .models import Hashtag, HashtagDetail, MusicDetail, Sound, Video
-from .pages import Checkpoint, Page, object_in, page_from
+from .models import (
+    Hashtag,
+    HashtagDetail,
+    HashtagInfo,
+    HashtagList,
+    MusicDetail,
+    Sound,
+    SoundList,
+    Video,
+    VideoList,
+)
+from .pages import Checkpoint, Page, page_from
 from .pagination import Pager
 from .protocol import Answer
 from .queries import (
@@ -20,9 +30,8 @@ from .queries import (
     VideosQuery,
     whole_number,
 )
+from .received import Source
 from .session import Session
-
-_T = TypeVar("_T")
 
 
 class Trending:
@@ -78,7 +87,7 @@ class Trending:
             industry_id=industry_id,
             new_to_top_100=new_to_top_100,
         )
-        return await self._pages(Hashtag)(query)
+        return await self._pages(HashtagList)(query)
 
     async def hashtag_detail(
         self,
@@ -99,7 +108,7 @@ class Trending:
             KeyAPIError: As listed for the class; NotFoundError for an unknown hashtag.
         """
         query = HashtagDetailQuery.of(period=period, region=region, hashtag_name=hashtag_name)
-        return await self._session.fetch(query, _hashtag_detail)
+        return await self._session.fetch(query, hashtag_detail_from)
 
     async def videos(
         self,
@@ -126,7 +135,7 @@ class Trending:
         query = VideosQuery.of(
             page=page, period=period, limit=limit, region=region, order_by=order_by
         )
-        return await self._pages(Video)(query)
+        return await self._pages(VideoList)(query)
 
     async def music(
         self,
@@ -163,7 +172,7 @@ class Trending:
             new_to_top_100=new_to_top_100,
             commercial_music=commercial_music,
         )
-        return await self._pages(Sound)(query)
+        return await self._pages(SoundList)(query)
 
     async def music_detail(
         self,
@@ -184,7 +193,7 @@ class Trending:
             KeyAPIError: As listed for the class; NotFoundError for an unknown sound.
         """
         query = MusicDetailQuery.of(period=period, region=region, clip_id=clip_id)
-        return await self._session.fetch(query, _music_detail)
+        return await self._session.fetch(query, music_detail_from)
 
     def iter_hashtags(
         self,
@@ -228,7 +237,7 @@ class Trending:
             new_to_top_100=new_to_top_100,
         )
         return Pager(
-            self._pages(Hashtag),
+            self._pages(HashtagList),
             query,
             start=start,
             max_items=max_items,
@@ -276,7 +285,7 @@ class Trending:
             order_by=order_by,
         )
         return Pager(
-            self._pages(Video),
+            self._pages(VideoList),
             query,
             start=start,
             max_items=max_items,
@@ -330,7 +339,7 @@ class Trending:
             commercial_music=commercial_music,
         )
         return Pager(
-            self._pages(Sound),
+            self._pages(SoundList),
             query,
             start=start,
             max_items=max_items,
@@ -339,27 +348,30 @@ class Trending:
             prefetch=prefetch,
         )
 
-    def _pages(self, model: type[_T]) -> Callable[[ListQuery], Awaitable[Page[_T]]]:
-        """How to fetch pages of one kind of item."""
+    def _pages(self, shape: type[Any]) -> Callable[[ListQuery], Awaitable[Page[Any]]]:
+        """How to fetch pages whose `data` has this shape."""
 
-        async def fetch(query: ListQuery) -> Page[_T]:
-            def parse(answer: Answer) -> Page[_T]:
-                return page_from(answer, type(query), model)
+        async def fetch(query: ListQuery) -> Page[Any]:
+            def parse(answer: Answer) -> Page[Any]:
+                return page_from(answer, query.list_key, shape)
 
             return await self._session.fetch(query, parse)
 
         return fetch
 
 
-def _hashtag_detail(answer: Answer) -> HashtagDetail:
-    info = object_in(object_in(answer.data).get("info"), "data.info")
-    return structure(info, HashtagDetail, "data.info")
+def hashtag_detail_from(answer: Answer) -> HashtagDetail:
+    """Make the detail of an answer."""
+    found = structure(answer.data, HashtagInfo).info
+    return found.made_from(Source(answer.data), "info")
 
 
-def _music_detail(answer: Answer) -> MusicDetail:
-    data = object_in(answer.data)
-    object_in(data.get("sound"), "data.sound")
-    return structure(data, MusicDetail, "data")
+def music_detail_from(answer: Answer) -> MusicDetail:
+    """Make the detail of an answer."""
+    found = structure(answer.data, MusicDetail)
+    source = Source(answer.data)
+    found.sound.made_from(source, "sound")
+    return found.made_from(source)
 
 
 def _page_size(value: int | str) -> int:

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from keyapi_async import APIError, InvalidResponseError, Page, to_dict
 from keyapi_async.converter import wire_params
-from keyapi_async.protocol import Answer, Response, decode
-from keyapi_async.trending import Trending
+from keyapi_async.protocol import Response, decode
+from keyapi_async.received import Source
+from keyapi_async.trending import Trending, hashtag_detail_from
 
 KEY = "sk-0123456789"
 SECONDS = 5.0  # for what takes some 0.1 s
@@ -268,6 +269,14 @@ def test_any_value_of_a_parameter_is_sent_or_refused_by_name(
 
 
 def test_an_answer_is_no_more_than_its_envelope() -> None:
-    assert decode(Response(status=200, body=b'{"code": 0, "novel": 1}')) == Answer(
-        status=200, data=None, request_id=None
+    answer = decode(Response(status=200, body=b'{"code": 0, "novel": 1}'))
+    assert (Source(answer.data).data, answer.request_id) == (None, None)
+
+
+def test_an_odd_value_of_a_field_nobody_knows_costs_no_page() -> None:
+    body = (
+        b'{"code": 0, "data": {"info": {"hashtag_id": "1", "hashtag_name": "x",'
+        b' "big": 1e999, "cut": "\xff"}}}'
     )
+    detail = hashtag_detail_from(decode(Response(status=200, body=body)))
+    assert (detail.hashtag_name, detail.extra) == ("x", {"big": float("inf"), "cut": "\ufffd"})

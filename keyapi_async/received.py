@@ -1,0 +1,100 @@
+"""What was received: kept as the bytes it came in, parsed only when somebody asks for it."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, NoReturn, Self
+
+import msgspec
+
+
+def loads(body: bytes) -> Any:
+    """Decode JSON.
+
+    msgspec is fast, but refuses lone surrogates, which a text cut in the middle of an emoji
+    has; the standard library takes those, so that a page paid for isn't lost.
+
+    Raises:
+        ValueError: It is not JSON, or nested too deep.
+    """
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return json.loads(body, parse_constant=_no_number, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text)
+
+
+class Source:
+    """The `data` of one answer, shared by all that was made of it."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: Any) -> None:
+        self._data = data
+
+    @property
+    def data(self) -> Any:
+        """The decoded JSON."""
+        if isinstance(self._data, msgspec.Raw):
+            text = bytes(self._data)
+            try:
+                self._data = loads(text)
+            except ValueError:  # a field nobody knows, and nobody checked, holds something odd
+                self._data = json.loads(text.decode(errors="replace"))
+        return self._data
+
+
+class Received:
+    """Base of what is made of an answer: knows the JSON it was made from."""
+
+    __slots__ = ("_path", "_source")
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """The JSON object this was made from, exactly as received; empty if made by hand.
+
+        Not in eq, hash or repr.
+        """
+        source, *path = self.origin
+        part = source.data
+        for step in path:
+            part = part[step]
+        raw: dict[str, Any] = part
+        return raw
+
+    def made_from(self, source: Source, *path: str | int) -> Self:
+        """Remember where in an answer this came from; part of the making of what is frozen."""
+        set_source(self, source)
+        set_path(self, path)
+        return self
+
+    @property
+    def origin(self) -> tuple[Any, ...]:
+        """What `made_from` was told."""
+        return (getattr(self, "_source", _NOTHING), *getattr(self, "_path", ()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = {a.alias: getattr(self, a.name) for a in type(self).__attrs_attrs__}  # type: ignore[attr-defined]
+        return _rebuilt, (type(self), fields, self.raw)
+
+
+_NOTHING = Source({})
+set_source = vars(Received)["_source"].__set__
+set_path = vars(Received)["_path"].__set__
+
+
+def _rebuilt(cls: type[Received], fields: dict[str, Any], raw: dict[str, Any]) -> Received:
+    return cls(**fields).made_from(Source(raw))
