@@ -148,7 +148,8 @@ class Model(Received):
     @property
     def extra(self) -> dict[str, Any]:
         """The fields of `raw` this version does not know."""
-        known = _known(type(self))
+        cls: Any = type(self)
+        known = _known(cls)
         return {name: value for name, value in self.raw.items() if name not in known}
 
 
