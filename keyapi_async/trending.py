@@ -183,6 +183,24 @@ class Trending:
         query = MusicDetailQuery.of(period=period, region=region, clip_id=clip_id)
         return await self._session.fetch(query, _music_detail)
 
+    async def detail(
+        self, query: HashtagDetailQuery | MusicDetailQuery
+    ) -> tuple[HashtagDetail | MusicDetail, str | None]:
+        """One hashtag or sound by its query, and the server's id of the answer.
+
+        Args:
+            query: What to ask, made beforehand.
+
+        Raises:
+            KeyAPIError: As listed for the class; NotFoundError if there is none.
+        """
+        parse = _hashtag_detail if isinstance(query, HashtagDetailQuery) else _music_detail
+
+        def parse_with_id(answer: Answer) -> tuple[HashtagDetail | MusicDetail, str | None]:
+            return parse(answer), answer.request_id
+
+        return await self._session.fetch(query, parse_with_id)
+
     def iter_hashtags(
         self,
         *,
