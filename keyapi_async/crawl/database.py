@@ -73,9 +73,8 @@ CREATE TABLE items (
     position INTEGER NOT NULL,         -- on its page, from 1
     item_id TEXT NOT NULL,
     json TEXT NOT NULL,                -- the item as received
-    UNIQUE (list, item_id)
+    UNIQUE (list, page, position)
 );
-CREATE UNIQUE INDEX items_place ON items (list, page, position);
 """
 
 
@@ -177,6 +176,7 @@ def _recognise(path: Path, connection: sqlite3.Connection, *, create: bool) -> N
     if application != APPLICATION_ID and (tables or not create):
         raise StoreError(f"{path}: is not the file of a crawl; nothing was changed: choose another")
     if create:
+        connection.execute("PRAGMA page_size = 8192")  # items are long: a quarter less work
         # NORMAL: a killed process loses nothing; a power cut may take the last moments.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
