@@ -17,14 +17,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from keyapi_async import sandbox as package
-from keyapi_async.sandbox import Fault, Recorded, Sandbox, pytest_plugin
+from keyapi_async import CreditBudgetError
+from keyapi_async.sandbox import Fault, Recorded, Sandbox
 from keyapi_async.sandbox.answers import Answer
 from keyapi_async.sandbox.ledger import Ledger
 from keyapi_async.sandbox.limits import FixedWindow, LeakyBucket, SlidingWindow, make_limiter
-
-# Whether or not the package is installed, which is what registers the plugin.
-keyapi_sandbox = pytest_plugin.keyapi_sandbox
 
 BASE = "/v1/tiktok/trending/"
 HASHTAGS = BASE + "hashtags"
@@ -711,23 +708,14 @@ def test_faults_are_values() -> None:
     assert "5000 bytes" in repr(Fault.body(b"x" * 5000))
 
 
-async def test_client_knows_where_and_how(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = list[Any]()
-    monkeypatch.setattr(
-        "keyapi_async.KeyAPIClient",
-        lambda *args, **kwargs: calls.append((args, kwargs)),
-        raising=False,
-    )
-    async with Sandbox(api_key="mine") as sandbox:
-        sandbox.client(qps=3)
-    assert calls == [(("mine",), {"base_url": sandbox.url, "qps": 3})]
+async def test_client_knows_where_and_how() -> None:
+    async with Sandbox(api_key="mine") as sandbox, sandbox.client(max_credits=2) as client:
+        await client.trending.videos()
+        with pytest.raises(CreditBudgetError):
+            await client.trending.videos()
+    assert [(r.authorized, r.credits) for r in sandbox.requests] == [(True, 2)]
 
 
-def test_nothing_is_loaded_before_it_is_used() -> None:
-    code = (
-        "import sys, keyapi_async.sandbox.pytest_plugin;"
-        "sys.exit('keyapi_async.sandbox.server' in sys.modules)"
-    )
+def test_the_plugin_loads_no_sandbox_before_it_is_used() -> None:
+    code = "import sys, keyapi_async.pytest_plugin; sys.exit('keyapi_async.sandbox' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
-    with pytest.raises(AttributeError, match="has no attribute 'Server'"):
-        _ = package.Server
