@@ -1,0 +1,142 @@
+"""The command `keyapi` as a process of its own: signals, pipes, terminals."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from keyapi_async.cli import main
+from keyapi_async.sandbox import Fault, Sandbox
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start `keyapi`, pointed at a sandbox if one is given."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str, at: Sandbox | None = None, **streams: Any) -> subprocess.Popen[str]:
+        env = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
+        if at is not None:
+            env |= {"KEYAPI_BASE_URL": at.url, "KEYAPI_TOKEN": at.api_key}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
+        command = [sys.executable, "-m", "keyapi_async.cli", *arguments]
+        started.append(
+            subprocess.Popen(
+                command, env={**env, "TERM": "xterm"}, text=True, encoding="utf-8", **pipes
+            )
+        )
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_piped(start: Start) -> None:
+    with Sandbox() as sandbox:
+        process = start("hashtags", "--rate", "inf", at=sandbox)
+        out, err = process.communicate(timeout=20)
+        assert [json.loads(line) for line in out.splitlines()] == sandbox.items("hashtags")
+        assert (process.returncode, err) == (0, "")
+        assert (len(sandbox.requests), sandbox.credits_spent) == (5, 10)
+
+
+def test_interrupted(start: Start) -> None:
+    with Sandbox() as sandbox:
+        sandbox.fail(Fault.stall(), page=2)
+        process = start("hashtags", "--prefetch", "0", at=sandbox)
+        assert process.stdout is not None
+        came = [process.stdout.readline() for _ in range(20)]
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+        assert [json.loads(line) for line in came] == sandbox.items("hashtags")[:20]
+        assert (process.returncode, out, err) == (130, "", "keyapi: interrupted\n")
+
+
+def test_a_reader_that_leaves(start: Start) -> None:
+    with Sandbox() as sandbox:
+        process = start("hashtags", "--rate", "inf", at=sandbox)
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()  # the rest doesn't fit into the pipe
+        process.stdout = None
+        assert process.communicate(timeout=20)[1] == ""
+        assert process.returncode == 141
+
+
+def test_on_a_terminal(start: Start) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 80, 0, 0))
+    with Sandbox() as sandbox:
+        process = start(
+            "hashtags", "--limit", "25", at=sandbox, stdin=theirs, stdout=theirs, stderr=theirs
+        )
+        os.close(theirs)
+        screen = _read_all(ours)
+        assert process.wait(timeout=20) == 0
+        names = [item["hashtag_name"] for item in sandbox.items("hashtags")[:25]]
+    assert sandbox.credits_spent == 4
+    assert "\x1b[?25l" in screen  # a live line was there
+    text = re.sub(r"\x1b\][^\x1b]*\x1b\\|\x1b\[[0-9;?]*[A-Za-z]", "", screen).replace("\r", "")
+    rows = [line for line in text.splitlines() if re.match(r" *[0-9]+  ", line)]
+    assert len(rows) == 25
+    for row, name in zip(rows, names, strict=True):
+        assert name in row
+        assert re.search("[▁▂▃▄▅▆▇█]$", row)
+    assert text.endswith("keyapi: 25 of 100 hashtags · 2 pages · 4 credits\n")
+
+
+def test_sandbox_for_others(start: Start, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    process = start("sandbox", "--seed", "7")
+    assert process.stdout is not None
+    for _ in range(2):
+        line = process.stdout.readline()
+        name, value = line.removeprefix("export ").rstrip("\n").split("=", 1)
+        monkeypatch.setenv(name, value)
+    assert main(["hashtags", "--limit", "3"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    process.terminate()
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (0, "")
+    assert err == "keyapi: serving made-up data; Ctrl-C stops it\n"
+
+
+def test_importing_the_library_imports_nothing_of_this() -> None:
+    code = (
+        "import sys, keyapi_async\n"
+        "strange = {'keyapi_async.cli', 'keyapi_async.sandbox', 'cyclopts', 'rich', 'pytest'}\n"
+        "assert not strange & set(sys.modules)\n"
+        "import keyapi_async.cli\n"
+        "assert 'cyclopts' not in sys.modules\n"
+        "assert keyapi_async.cli.main(['--help']) == 0\n"
+        "assert 'keyapi_async.sandbox' not in sys.modules and 'aiohttp.web' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=20, stdout=subprocess.DEVNULL)
+
+
+def _read_all(fd: int) -> str:
+    chunks = []
+    while True:
+        try:
+            chunk = os.read(fd, 65536)
+        except OSError:  # Linux: the other side is closed
+            chunk = b""
+        if not chunk:
+            os.close(fd)
+            return b"".join(chunks).decode()
+        chunks.append(chunk)
