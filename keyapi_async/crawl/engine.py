@@ -119,6 +119,7 @@ class Engine:
                 continue
             if not self._busy:
                 self.stop()  # nobody is left who could make a job
+            if self.stopping:
                 break
             waiter = asyncio.get_running_loop().create_future()
             self._idle.append(waiter)
