@@ -442,8 +442,8 @@ async def test_a_changed_plan_is_named_and_refused(tmp_path: Path) -> None:
             await crawl_to(file, client, grid("music"), max_items=3)
         assert len(sandbox.requests) == before
         told = str(caught.value)
-        assert "new: MusicQuery(" in told
-        assert "no longer there: HashtagsQuery(page=1, limit=20, period=7, region='A'" in told
+        assert "new: music; " in told
+        assert "no longer there: hashtags region=A, hashtags region=B, hashtags region=C" in told
         assert "and 2 more; max_items was None, is 3; max_pages was 1, is None" in told
         assert str(file) in told
         assert "--extend" in told

@@ -154,14 +154,16 @@ def _open(path: Path, *, create: bool) -> sqlite3.Connection:
         raise StoreError(f"{path}: there is no such file; start a crawl with `-o {path}`")
     if path.is_dir():
         raise StoreError(f"{path}: is a folder; name a file in it")
-    mode = "rwc" if create else "ro"
-    # The store is used by one thread at a time, but not always the same one.
-    return sqlite3.connect(
-        f"{path.resolve().as_uri()}?mode={mode}",
+    # A reader, too, opens it to write: else it would leave files of SQLite's behind.
+    connection = sqlite3.connect(
+        f"{path.resolve().as_uri()}?mode={'rwc' if create else 'rw'}",
         uri=True,
         isolation_level=None,
-        check_same_thread=False,
+        check_same_thread=False,  # used by one thread at a time, but not always the same
     )
+    if not create:
+        connection.execute("PRAGMA query_only = ON")
+    return connection
 
 
 def _recognise(path: Path, connection: sqlite3.Connection, *, create: bool) -> None:

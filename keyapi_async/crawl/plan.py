@@ -121,6 +121,13 @@ def query_json(query: Query) -> str:
     return json.dumps({"endpoint": endpoint_of(query), **wire_params(query)}, ensure_ascii=False)
 
 
+def query_text(query: Query) -> str:
+    """A query for people: its endpoint, and what is not as usual."""
+    usual = wire_params(type(query)())
+    said = {name: value for name, value in wire_params(query).items() if value != usual[name]}
+    return " ".join([endpoint_of(query), *(f"{name}={value}" for name, value in said.items())])
+
+
 def details_of(query: Query, rows: Iterable[Mapping[str, Any]]) -> list[Query]:
     """The queries for the details of what is on a page, of the same region and period.
 

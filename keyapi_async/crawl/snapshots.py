@@ -13,8 +13,8 @@ from attrs import frozen
 from keyapi_async.queries import Query
 
 from .errors import PlanChangedError, StoreError
-from .jobs import Options
-from .plan import Plan, details_of
+from .jobs import Job, Options
+from .plan import Plan, details_of, query_text
 from .store import Store, add_lists, query_from, query_key
 
 _NAMED = 3
@@ -29,6 +29,10 @@ _PLANNED = "SELECT endpoint, params FROM queries WHERE planned ORDER BY id"
 _STORED = """
 SELECT q.endpoint, q.params, i.json FROM lists l JOIN queries q ON q.id = l.query
 JOIN items i ON i.list = l.id WHERE l.snapshot = ? ORDER BY i.id
+"""
+_STATES = """
+SELECT q.endpoint, q.params, l.state, l.pages FROM lists l JOIN queries q ON q.id = l.query
+WHERE l.snapshot = ? ORDER BY l.id
 """
 _COUNTS = """
 SELECT count(*), coalesce(sum(state = 'done'), 0), coalesce(sum(state = 'failed'), 0),
@@ -109,6 +113,27 @@ def open_snapshot(store: Store, wish: Wish) -> Opening:
             if stale:
                 return _renew(store, db, stale, options)
         return opening
+
+
+def unanswered(store: Store | None, wish: Wish) -> tuple[list[Job], Options, int]:
+    """What `open_snapshot` would leave to do, without writing anything.
+
+    Returns:
+        The jobs left, what is wanted of each list, and how many queries are done.
+    """
+    newest = None if store is None else newest_snapshot(store)
+    if store is None or newest is None:
+        jobs = [Job(query=query) for query in wish.plan or ()]
+        return jobs, wish.options or Options(), 0
+    number, options = newest
+    known = {(row[0], row[1]): row[2:] for row in store.rows(_STATES, number)}
+    plan = [query_from(*key) for key in known] if wish.plan is None else wish.plan
+    left = []
+    for query in plan:
+        state, pages = known.get(query_key(query), ("pending", 0))
+        if state == "pending" or (state == "failed" and wish.retry_failed):
+            left.append(Job(query=query, pages=pages))
+    return left, wish.options or options, len(plan) - len(left)
 
 
 def newest_snapshot(store: Store) -> tuple[int, Options] | None:
@@ -207,7 +232,7 @@ def _named(what: str, queries: list[Query]) -> list[str]:
     if not queries:
         return []
     more = f" and {len(queries) - _NAMED} more" if len(queries) > _NAMED else ""
-    return [f"{what}: {', '.join(map(str, queries[:_NAMED]))}{more}"]
+    return [f"{what}: {', '.join(map(query_text, queries[:_NAMED]))}{more}"]
 
 
 def _reopen(db: sqlite3.Connection, number: int, before: Options, after: Options) -> None:

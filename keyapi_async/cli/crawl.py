@@ -1,0 +1,397 @@
+"""`keyapi crawl`: every list of a grid into one file, exactly once."""
+
+import asyncio
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from shlex import quote
+from typing import Annotated, Any, Literal, TypeAlias
+
+import attrs
+from attrs import frozen
+from cyclopts import Group, Parameter, Token
+from rich.console import Console
+
+from keyapi_async import KeyAPIError, reference
+from keyapi_async.crawl import ENDPOINTS, Plan, Progress, StoreError, grid, read_plan
+from keyapi_async.crawl.engine import Engine, usual_left
+from keyapi_async.crawl.jobs import Options
+from keyapi_async.crawl.plan import endpoint_of, expect
+from keyapi_async.crawl.run import StoredCrawl
+from keyapi_async.crawl.snapshots import Opening, Wish, open_snapshot, unanswered
+from keyapi_async.crawl.store import Store, opened
+from keyapi_async.crawl.summary import summarize
+from keyapi_async.usage import CREDITS_PER_REQUEST
+
+from .app import app, known
+from .errors import INTERRUPTED, PARTIAL, USAGE, CommandError, naming_options, option
+from .options import ASK, AnyRegion, Ask, Flag, Industry, OrderBy, Period, Quiet, Verbose, Whole
+from .run import connected, perform
+from .watch import Form, Watch, summary_lines
+
+GRACE = 5.0
+"""Seconds for requests under way to come home after the first Ctrl-C."""
+
+PLAN = Group.create_ordered("Plan")
+STORE = Group.create_ordered("Store")
+RUN = Group.create_ordered("Run")
+
+MANY = Parameter(show_default=False)
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def age(text: str) -> float:
+    """Seconds of an age such as 24h.
+
+    Raises:
+        ValueError: It is none.
+    """
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhdw])", text)
+    if found is None:
+        raise ValueError(f"must be an age such as 90m, 24h or 7d, not {text!r}")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def _age(_: object, tokens: Sequence[Token]) -> float:
+    return age(tokens[0].value)
+
+
+Endpoint: TypeAlias = Literal["hashtags", "videos", "music"]
+Age: TypeAlias = Annotated[float, Parameter(converter=_age, n_tokens=1)]
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class Filters:
+    """What to crawl: every combination of these. All but flags may be given several times."""
+
+    region: Annotated[tuple[AnyRegion, ...], MANY] = ()
+    """Country code, such as US."""
+    every_region: Flag = False
+    """Every region known for the endpoint."""
+    period: Annotated[tuple[Period, ...], MANY] = ()
+    """Days."""
+    industry_id: Annotated[
+        tuple[Industry, ...], Parameter(alias="--industry", show_default=False)
+    ] = ()
+    """Only this first-level industry (hashtags)."""
+    order_by: Annotated[tuple[OrderBy, ...], MANY] = ()
+    """vv is hot (videos)."""
+    search_keyword: Annotated[
+        tuple[str, ...], Parameter(alias="--keyword", show_default=False)
+    ] = ()
+    """Only sounds that match (music)."""
+    new_to_top_100: Flag = False
+    """Only what entered the top 100 for the first time (hashtags, music)."""
+    commercial_music: Flag = False
+    """Only sounds cleared for commercial use (music)."""
+    input: Annotated[str | None, Parameter(alias="-i", allow_leading_hyphen=True, n_tokens=1)] = (
+        None
+    )
+    """A file of queries, a JSON object a line, like {"endpoint": "music"}; `-` is stdin."""
+    with_details: Flag = False
+    """Also the detail of each hashtag and sound, once per region and period."""
+    max_items: Whole | None = None
+    """At most so many items of each list."""
+    max_pages: Whole | None = None
+    """At most so many pages of each list."""
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class Keeping:
+    """Where it is kept, and what to do with what is there."""
+
+    output: Annotated[str | None, Parameter(alias="-o")] = None
+    """The SQLite file. If its crawl is unfinished, goes on with it."""
+    resume: str | None = None
+    """Go on with the crawl in this file; nothing else needs to be said."""
+    status: str | None = None
+    """Say what this file holds, and end."""
+    simulate: Annotated[bool, Parameter(alias="-s", show_default=False)] = False
+    """Say what it would take, and end; nothing is spent."""
+    fresh_within: Age | None = None
+    """If all is done, fetch anew, as a new snapshot, what is older than this, such as 24h."""
+    extend: Flag = False
+    """Let a changed plan add to the file's."""
+    retry_failed: Flag = False
+    """Try lists again that failed before."""
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class Running:
+    """How it runs."""
+
+    concurrency: Whole | None = None
+    """Lists to work on at once; by default twice --rate, at least 8."""
+    keep_going: Flag = False
+    """Note a list that failed and go on (exit code 3)."""
+    log_json: Flag = False
+    """Say what happens as JSON lines."""
+    quiet: Quiet = False
+    """Say nothing on stderr but errors."""
+    verbose: Verbose = False
+    """Log every request to stderr, and the details of an error."""
+
+
+FILTERS, KEEPING, RUNNING = Filters(), Keeping(), Running()
+
+
+@app.command(help_epilogue=known(list(reference.REGIONS), industries=True))
+def crawl(
+    *endpoints: Endpoint,
+    filters: Annotated[Filters, Parameter(name="*", group=PLAN)] = FILTERS,
+    keeping: Annotated[Keeping, Parameter(name="*", group=STORE)] = KEEPING,
+    running: Annotated[Running, Parameter(name="*", group=RUN)] = RUNNING,
+    ask: Ask = ASK,
+) -> None:
+    """Every list of a grid, into one SQLite file, exactly once.
+
+    The same command goes on where it ended; when all is done, it does nothing.
+
+    Args:
+        endpoints: What to crawl.
+        filters: Which lists.
+        keeping: Where to.
+        running: How.
+        ask: Whom to ask.
+    """
+    if keeping.status is not None:
+        _show_status(Path(keeping.status))
+        return
+    wish = _wish(endpoints, filters, keeping)
+    file = keeping.output if keeping.resume is None else keeping.resume
+    if keeping.simulate:
+        _simulate(wish, file)
+        return
+    if file is None:
+        raise CommandError("-o FILE is needed: the file that keeps the crawl", USAGE)
+    perform(_crawl(Path(file), wish, running, ask), verbose=running.verbose)
+
+
+# -- what is wanted ----------------------------------------------------------------------------
+
+
+def _wish(endpoints: tuple[Endpoint, ...], filters: Filters, keeping: Keeping) -> Wish:
+    wish = Wish(
+        extend=keeping.extend,
+        retry_failed=keeping.retry_failed,
+        fresh_within=keeping.fresh_within,
+    )
+    plan = _plan(endpoints, filters)
+    if keeping.resume is not None:
+        said = (field for field in attrs.fields(Filters) if getattr(filters, field.name))
+        if endpoints or keeping.output is not None or next(said, None) is not None:
+            problem = (
+                "--resume takes plan and limits from the file: leave out endpoints and filters"
+            )
+            raise CommandError(problem, USAGE)
+        return wish
+    if plan is None:
+        problem = "nothing to crawl: name endpoints (hashtags videos music), -i FILE or --resume"
+        raise CommandError(problem, USAGE)
+    options = Options(
+        max_items=filters.max_items,
+        max_pages=filters.max_pages,
+        with_details=filters.with_details,
+    )
+    for name in ("max_items", "max_pages"):
+        if (getattr(options, name) or 0) < 0:
+            raise CommandError(f"{option(name)} must not be negative", USAGE)
+    return attrs.evolve(wish, plan=plan, options=options)
+
+
+def _plan(endpoints: tuple[Endpoint, ...], filters: Filters) -> Plan | None:
+    """The queries asked for; None if none were."""
+    given = {
+        field.name: value
+        for field in attrs.fields(Filters)
+        if field.name in _AXES and (value := getattr(filters, field.name))
+    }
+    used: set[str] = set()
+    plan: Plan = () if filters.input is None else _read(filters.input)
+    for endpoint in endpoints:
+        known = attrs.fields_dict(ENDPOINTS[endpoint])
+        values: dict[str, Any] = {name: value for name, value in given.items() if name in known}
+        used |= values.keys()
+        if filters.every_region:
+            values["region"] = _EVERY_REGION[endpoint]
+        with naming_options():
+            plan += grid(endpoint, **values)
+    for name in given:
+        if name not in used:
+            what = " or ".join(endpoints) or "what comes from a file"
+            raise CommandError(f"{option(name)} says nothing about {what}", USAGE)
+    if filters.every_region and (filters.region or not endpoints):
+        problem = "--every-region needs an endpoint, and leaves nothing to say to --region"
+        raise CommandError(problem, USAGE)
+    return tuple(dict.fromkeys(plan)) if endpoints or filters.input is not None else None
+
+
+_AXES = (
+    "region",
+    "period",
+    "industry_id",
+    "order_by",
+    "search_keyword",
+    "new_to_top_100",
+    "commercial_music",
+)
+_EVERY_REGION = {
+    "hashtags": tuple(reference.REGIONS),
+    "videos": tuple(reference.VIDEO_REGIONS),
+    "music": tuple(reference.REGIONS),
+}
+
+
+def _read(name: str) -> Plan:
+    try:
+        if name == "-":
+            return read_plan(sys.stdin, "standard input")
+        with Path(name).open(encoding="utf-8") as lines:
+            return read_plan(lines, name)
+    except ValueError as error:
+        raise CommandError(str(error), USAGE) from None
+    except OSError as error:
+        raise CommandError(f"can't read {name}: {error.strerror or error}") from None
+
+
+# -- looking -----------------------------------------------------------------------------------
+
+
+def _show_status(path: Path) -> None:
+    with opened(path) as store:
+        for line in summary_lines(summarize(store), str(path)):
+            print(line)  # noqa: T201
+
+
+def _simulate(wish: Wish, file: str | None) -> None:
+    """Say what it would take: nothing is sent, nothing written."""
+    jobs, options, skipped = _left(wish, file)
+    if skipped:
+        print(f"{skipped} queries are done already")  # noqa: T201
+    for name in ENDPOINTS:
+        count = sum(endpoint_of(job.query) == name for job in jobs)
+        if count:
+            print(f"{name}: {count} queries")  # noqa: T201
+    pages = sum(usual_left(job, options) for job in jobs)
+    details = expect((job.query for job in jobs), **attrs.asdict(options)).details
+    credits_ = (pages + details) * CREDITS_PER_REQUEST
+    more = f" and {details} details" if details else ""
+    print(  # noqa: T201
+        f"{len(jobs)} queries, about {pages} pages{more}, {credits_} credits "
+        "if lists are as long as usual"
+    )
+
+
+def _left(wish: Wish, file: str | None) -> tuple[list[Any], Options, int]:
+    """The jobs that are left, and how many queries are done."""
+    path = Path(file) if file is not None else None
+    if path is None or not path.exists():
+        return unanswered(None, wish)
+    with opened(path) as store:
+        return unanswered(store, wish)
+
+
+# -- running -----------------------------------------------------------------------------------
+
+
+async def _crawl(path: Path, wish: Wish, running: Running, ask: Ask) -> None:
+    progress = Progress()
+    watch = Watch(progress, _form(running), ask.max_credits)
+    if ask.sandbox:
+        watch.tell("asking a sandbox: the data is made up, no key is used")
+    async with connected(ask, watch) as client:
+        with opened(path, create=True) as store:
+            opening = open_snapshot(store, wish)
+            watch.tell(_announcement(path, opening), snapshot=opening.snapshot)
+            if opening.pending:
+                with naming_options():
+                    stored = StoredCrawl(
+                        client,
+                        store,
+                        opening,
+                        concurrency=running.concurrency,
+                        keep_going=running.keep_going,
+                        progress=progress,
+                    )
+                try:
+                    async with _signals(stored.engine), watch.running():
+                        await stored.run()
+                except (KeyAPIError, asyncio.CancelledError) as error:
+                    if not isinstance(error, StoreError):
+                        _tell_summary(watch, store, path)
+                        watch.tell(f"go on with: {_resume(path)}")
+                    raise
+                _tell_summary(watch, store, path)
+            _conclude(store, path)
+
+
+def _conclude(store: Store, path: Path) -> None:
+    summary = summarize(store, failures=0)
+    if summary.pending:
+        raise CommandError(f"interrupted; go on with: {_resume(path)}", INTERRUPTED)
+    if summary.failed:
+        raise CommandError(
+            f"{summary.failed} of {summary.queries} lists failed; "
+            f"try them again with: {_resume(path)} --retry-failed",
+            PARTIAL,
+        )
+
+
+def _announcement(path: Path, opening: Opening) -> str:
+    name = f"{path}: snapshot {opening.snapshot}"
+    skipped = f"{opening.done} of {opening.queries} lists are done"
+    if opening.failed:
+        skipped += f" and {opening.failed} failed (--retry-failed tries them again)"
+    if not opening.pending:
+        return f"{name} is finished: {skipped}; nothing to do (--fresh-within fetches anew)"
+    if opening.is_new:
+        return f"{name}: {opening.queries} lists"
+    paid = f"{opening.pages} pages ({opening.pages * CREDITS_PER_REQUEST} credits)"
+    return f"going on with {name}: {skipped}, {paid} are not paid again"
+
+
+def _tell_summary(watch: Watch, store: Store, path: Path) -> None:
+    watch.tell_summary(summarize(store), str(path))
+
+
+def _resume(path: Path) -> str:
+    return f"keyapi crawl --resume {quote(str(path))}"
+
+
+def _form(running: Running) -> Form:
+    if running.log_json:
+        return "json"
+    if running.quiet:
+        return "quiet"
+    console = Console(stderr=True)
+    on_terminal = sys.stderr.isatty() and not console.is_dumb_terminal and not running.verbose
+    return "live" if on_terminal else "plain"
+
+
+@asynccontextmanager
+async def _signals(engine: Engine) -> AsyncIterator[None]:
+    """Let the first Ctrl-C or SIGTERM end the crawl in good order, a second one at once."""
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if engine.stopping:
+            engine.cancel()
+        else:
+            engine.stop()
+            loop.call_later(GRACE, engine.cancel)
+
+    handled = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, stop)
+            handled.append(number)
+        except NotImplementedError:  # Windows: Ctrl-C cancels
+            break
+    try:
+        yield
+    finally:
+        for number in handled:
+            loop.remove_signal_handler(number)
