@@ -110,9 +110,8 @@ def locked(path: Path) -> Iterator[None]:
     Raises:
         StoreError: Another crawl has it, or its folder can't be written to.
     """
-    path = path.resolve()
     with translated(path):
-        lock = sqlite3.connect(f"{path}-lock", timeout=0, isolation_level=None)
+        lock = sqlite3.connect(f"{path.resolve()}-lock", timeout=0, isolation_level=None)
     with closing(lock):
         try:
             lock.execute("BEGIN EXCLUSIVE")
@@ -121,7 +120,7 @@ def locked(path: Path) -> Iterator[None]:
                 raise store_error(path, error) from None
             raise StoreError(
                 f"{path}: another crawl is running on it; wait for its end, "
-                "or look at it with `keyapi crawl --status FILE`"
+                f"or look at it with `keyapi crawl --status {path}`"
             ) from None
         yield
 
