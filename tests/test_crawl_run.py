@@ -34,7 +34,9 @@ from keyapi_async.crawl import (
     crawl_to,
     grid,
 )
+from keyapi_async.crawl import store as store_module
 from keyapi_async.crawl.engine import concurrency_for
+from keyapi_async.crawl.summary import summarize
 from keyapi_async.sandbox import Fault, Sandbox
 
 PLAN = grid("hashtags", region=["US", "GB"], period=[7, 30]) + grid("videos") + grid("music")
@@ -291,9 +293,9 @@ async def test_a_finished_crawl_does_nothing(tmp_path: Path) -> None:
         assert len(sandbox.requests) == REQUESTS
 
 
-@pytest.mark.parametrize("with_details", [False, True])
+@pytest.mark.parametrize(("with_details", "budget"), [(False, 34), (True, 302)])
 async def test_what_stopped_goes_on_and_pays_for_nothing_twice(
-    with_details: bool, tmp_path: Path
+    with_details: bool, budget: int, tmp_path: Path
 ) -> None:
     file = tmp_path / "a.sqlite"
     requests = REQUESTS + (400 + 100 if with_details else 0)
@@ -301,15 +303,15 @@ async def test_what_stopped_goes_on_and_pays_for_nothing_twice(
         legs = 0
         while True:
             legs += 1
-            async with sandbox.client(qps=math.inf, max_credits=34) as poor:
+            async with sandbox.client(qps=math.inf, max_credits=budget) as poor:
                 try:
                     summary = await crawl_to(file, poor, PLAN, with_details=with_details)
                 except CreditBudgetError:
-                    assert sandbox.credits_spent == 34 * legs
+                    assert sandbox.credits_spent == budget * legs
                     continue
                 break
         assert summary.credits_spent == sandbox.credits_spent == 2 * requests
-        assert summary.runs == legs == -(-2 * requests // 34)
+        assert summary.runs == legs == -(-2 * requests // budget)
         assert summary.items == ITEMS + (requests - REQUESTS)
     assert rows(file, "SELECT count(*) FROM runs WHERE ended_at IS NULL") == [(0,)]
     assert rows(file, "SELECT count(*) FROM items GROUP BY list, item_id HAVING count(*) > 1") == []
@@ -512,3 +514,44 @@ async def test_there_must_be_a_plan_to_begin_with(tmp_path: Path) -> None:
     async with opened() as (client, _):
         with pytest.raises(StoreError, match="holds no crawl yet; start one with a plan"):
             await crawl_to(tmp_path / "a.sqlite", client)
+
+
+async def test_a_full_disk_ends_the_crawl_and_harms_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a.sqlite"
+    connect = store_module.connect
+    disk = [20]
+
+    def small(path: Path, *, create: bool = False) -> sqlite3.Connection:
+        connection = connect(path, create=create)
+        connection.execute(f"PRAGMA max_page_count = {disk[0]}")
+        return connection
+
+    monkeypatch.setattr(store_module, "connect", small)
+    async with opened() as (client, sandbox):
+        plan = grid("hashtags", region=["US", "GB"])
+        with pytest.raises(StoreError, match="a.sqlite: the disk is full; what was stored before"):
+            await crawl_to(file, client, plan)
+        ((stored,),) = rows(file, "SELECT count(*) FROM pages")
+        # What had been paid for when the disk was full: one page of each list at most.
+        assert 0 < stored < sandbox.credits_spent // 2 <= stored + 2
+        disk[0] = 10_000
+        assert (await crawl_to(file, client, plan)).items == 200
+        assert sandbox.credits_spent // 2 <= 10 + 2
+    assert rows(file, "PRAGMA integrity_check") == [("ok",)]
+
+
+async def test_a_file_without_a_crawl_has_no_summary(tmp_path: Path) -> None:
+    with store_module.opened(tmp_path / "a.sqlite", create=True) as store:
+        with pytest.raises(StoreError, match="holds no crawl yet"):
+            summarize(store)
+
+
+async def test_idle_workers_are_given_the_details_found(tmp_path: Path) -> None:
+    async with opened({"latency": 1.0}) as (client, sandbox):
+        clock = asyncio.get_running_loop().time
+        start = clock()
+        records = await collect(client, grid("hashtags"), with_details=True, concurrency=101)
+        assert len(records) == 200
+        assert clock() - start < 8  # five pages one after the other, the details beside them

@@ -30,7 +30,9 @@ def hashtag(number: int, **fields: Any) -> Hashtag:
 
 def page(job: Job, number: int, **fields: Any) -> Fetched:
     rows = tuple(
-        Row(position=place, item_id=f"{number}{place}", item=hashtag(number * 100 + place, **fields))
+        Row(
+            position=place, item_id=f"{number}{place}", item=hashtag(number * 100 + place, **fields)
+        )
         for place in range(1, 21)
     )
     return Fetched(

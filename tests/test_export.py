@@ -37,13 +37,13 @@ def crawled(tmp_path_factory: pytest.TempPathFactory) -> Path:
             small = grid("hashtags", region=["US", "GB"], period=30) + grid("music", region="GB")
             await crawl_to(file, client, small, max_items=20, with_details=True)
             plan = grid("hashtags", region=["US", "GB"], period=30) + grid("music", region="GB")
-            await crawl_to(
-                file, client, plan + grid("videos"), extend=True, with_details=False
-            )
+            await crawl_to(file, client, plan + grid("videos"), extend=True, with_details=False)
 
     asyncio.run(fill())
     with closing(sqlite3.connect(file)) as db:  # the hashtags of the US again, three days later
-        db.execute("INSERT INTO snapshots SELECT 2, started_at + 259200, NULL, options FROM snapshots")
+        db.execute(
+            "INSERT INTO snapshots SELECT 2, started_at + 259200, NULL, options FROM snapshots"
+        )
         db.execute(
             "INSERT INTO lists SELECT 1000, 2, query, state, next_page, next_offset, pages, items, "
             "duplicates, total, stop_reason, error, finished_at FROM lists WHERE id = 1"
@@ -146,7 +146,11 @@ def test_parquet_has_types_and_one_file_per_endpoint(store: Store, tmp_path: Pat
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         one.path.name for one in written
     )
-    kinds = dict(query(f"SELECT name, type FROM (SELECT column_name AS name, column_type AS type FROM (DESCRIBE FROM '{tmp_path}/out.hashtags.parquet'))"))
+    kinds = dict(
+        query(
+            f"SELECT name, type FROM (SELECT column_name AS name, column_type AS type FROM (DESCRIBE FROM '{tmp_path}/out.hashtags.parquet'))"
+        )
+    )
     assert kinds["hashtag_id"] == kinds["query_region"] == "VARCHAR"
     assert kinds["video_views"] == kinds["publish_cnt"] == kinds["rank"] == "BIGINT"
     assert kinds["trend"].replace('"', "") == "STRUCT(time BIGINT, value DOUBLE)[]"
@@ -258,7 +262,9 @@ def test_half_an_emoji_and_numbers_too_long(crawled: Path, tmp_path: Path) -> No
     copy.write_bytes(crawled.read_bytes())
     half = r'{"hashtag_id":"1","hashtag_name":"half \ud83d","_":"\ud83c\udf89"}'
     with closing(sqlite3.connect(copy)) as db:
-        db.execute("UPDATE items SET json = ? WHERE list = 1000 AND page = 1 AND position = 1", [half])
+        db.execute(
+            "UPDATE items SET json = ? WHERE list = 1000 AND page = 1 AND position = 1", [half]
+        )
         db.commit()
     out = tmp_path / "out.parquet"
     with opened(copy) as store:

@@ -173,15 +173,12 @@ class Engine:
 
     def _count(self, event: Event, made: int) -> None:
         progress = self._progress
-        match event:
-            case Fetched():
-                progress.pages += 1
-                progress.items += len(event.rows)
-                progress.duplicates += event.duplicates
-            case Finished():
-                progress.done += 1
-            case Failed():
-                progress.failed += 1
+        if isinstance(event, Fetched):
+            progress.pages += 1
+            progress.items += len(event.rows)
+            progress.duplicates += event.duplicates
+        progress.done += isinstance(event, Finished)
+        progress.failed += isinstance(event, Failed)
         if made:
             progress.queries += made
             progress.pages_expected += made

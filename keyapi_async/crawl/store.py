@@ -23,7 +23,7 @@ from keyapi_async.queries import ListQuery, Query
 from keyapi_async.usage import CREDITS_PER_REQUEST, Usage
 
 from .database import connect, locked, transaction, translated
-from .jobs import Event, Failed, Fetched, Finished, Job, Options
+from .jobs import Event, Fetched, Finished, Job, Options
 from .plan import ENDPOINTS, details_of, endpoint_of
 
 _JOBS = """
@@ -47,6 +47,10 @@ _RUN = """
 UPDATE runs SET seen_at = ?, requests = ?, retries = ?, rate_limited = ?, credits_spent = ?,
     credits_at_risk = ? WHERE id = ?
 """
+_DONE = """
+UPDATE lists SET state = 'done', stop_reason = ?, error = NULL, finished_at = ? WHERE id = ?
+"""
+_FAILED = "UPDATE lists SET state = 'failed', error = ?, finished_at = ? WHERE id = ?"
 _COUNTS = ("requests", "retries", "rate_limited", "credits_spent", "credits_at_risk")
 _ADD_QUERY = """
 INSERT INTO queries (endpoint, params, planned) VALUES (?, ?, ?)
@@ -210,23 +214,16 @@ class Store:
             )
 
     def _write(self, db: sqlite3.Connection, event: Event) -> int:
-        match event:
-            case Fetched():
-                return self._write_page(db, event)
-            case Finished(job=job, reason=reason):
-                db.execute(
-                    "UPDATE lists SET state = 'done', stop_reason = ?, error = NULL, "
-                    "finished_at = ? WHERE id = ?",
-                    (reason, time.time(), job.id),
-                )
-            case Failed(job=job, page=page, error=error):
-                now = time.time()
-                db.execute(
-                    "UPDATE lists SET state = 'failed', error = ?, finished_at = ? WHERE id = ?",
-                    (f"{type(error).__name__}: {error}", now, job.id),
-                )
-                status = type(error).__name__
-                db.execute(_PAGE, (job.id, page, error.request_id, now, 0, status))
+        if isinstance(event, Fetched):
+            return self._write_page(db, event)
+        now = time.time()
+        if isinstance(event, Finished):
+            db.execute(_DONE, (event.reason, now, event.job.id))
+        else:
+            number, error = event.job.id, event.error
+            status = type(error).__name__
+            db.execute(_FAILED, (f"{status}: {error}", now, number))
+            db.execute(_PAGE, (number, event.page, error.request_id, now, 0, status))
         return 0
 
     def _write_page(self, db: sqlite3.Connection, event: Fetched) -> int:
