@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 from urllib.parse import urlsplit
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, shown
 from .pacing import Pacer
-from .retry import RetryPolicy
+from .retry import RetryPolicy, number
 from .session import Session
 from .transport import Transport
 from .trending import Trending
@@ -83,8 +84,10 @@ class KeyAPIClient:
                 "max_credits",
                 max_credits,
                 "of credits, whole and not negative, or None",
-                ok=lambda value: isinstance(value, int) and value >= 0,
+                ok=lambda value: isinstance(max_credits, int) and value >= 0,
             )
+        if not isinstance(retry, RetryPolicy):
+            raise ConfigurationError(f"retry must be a RetryPolicy, not {shown(retry)}")
         if session is not None and trace_configs:
             raise ConfigurationError(
                 "trace_configs goes with the client's own session: give it to yours instead"
@@ -138,8 +141,8 @@ class KeyAPIClient:
 
 
 def _number(name: str, value: object, allowed: str, *, ok: Callable[[float], bool]) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not ok(value):
-        raise ConfigurationError(f"{name} must be a number {allowed}, not {value!r}")
+    if not ok(number(value)):
+        raise ConfigurationError(f"{name} must be a number {allowed}, not {shown(value)}")
 
 
 def _api_key(given: str | None) -> str:
@@ -169,13 +172,14 @@ def _base_url(given: str | None) -> str:
 
 
 def _url_problem(url: str) -> str:
+    if not isinstance(url, str) or re.search(r"[^!-~]|\\", url):
+        return "it must be text, plain ASCII without spaces or backslashes"
     parts = urlsplit(url)
-    if not url.isascii() or not url.isprintable() or " " in url:
-        return "it must be plain ASCII without spaces"
     if parts.username is not None or parts.password is not None:
         return "it must not hold a user name or password"
-    usable = parts.scheme in ("https", "http") and parts.hostname and parts.port != 0
-    if not usable or parts.query or parts.fragment:
+    if "?" in url or "#" in url:
+        return "it must not hold a query or a fragment"
+    if parts.scheme not in ("https", "http") or not parts.hostname or parts.port == 0:
         return f"it must look like {DEFAULT_BASE_URL}, not {url!r}"
     if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
         return f"http:// would send the key in the clear to {parts.hostname}; use https://"

@@ -42,6 +42,8 @@ def structure(value: object, cls: type[_T], path: str) -> _T:
         return converter.structure(value, cls)
     except msgspec.ValidationError as error:
         problem = str(error)
+    except UnicodeEncodeError:  # msgspec takes a lone surrogate in a text, but in no name
+        problem = "a field's name holds half a character (a lone surrogate)"
     what, _, place = problem.partition(" - at `$")
     missing = re.search(r"missing required field `(.+)`", what)
     where = path + place.rstrip("`") + (f".{missing[1]}" if missing else "")
@@ -75,18 +77,15 @@ def _one(cls: type[_T]) -> Callable[[Any, Any], _T]:
 
 
 def _is_tuple(cls: Any) -> bool:
-    return get_origin(cls) is tuple
+    return get_origin(cls) is tuple and issubclass(get_args(cls)[0], Model)
 
 
 @converter.register_structure_hook_factory(_is_tuple)
 def _many(cls: Any) -> Callable[[Any, Any], Any]:
-    item = get_args(cls)[0]
-
     def convert(value: Any, _: Any) -> Any:
         made = msgspec.convert(value, cls)
-        if issubclass(item, Model):
-            for model, raw in zip(made, value, strict=True):
-                _set_raw(model, raw)
+        for model, raw in zip(made, value, strict=True):
+            _keep_raw(model, raw)
         return made
 
     return convert
@@ -98,9 +97,13 @@ def _keep_raw(model: Model, raw: dict[str, Any]) -> None:
         _set_raw(model.sound, raw["sound"])
 
 
-@converter.register_unstructure_hook_factory(lambda cls: attrs.has(cls) and issubclass(cls, Model))
-def _with_extra(cls: type[Model]) -> Callable[[Model], dict[str, Any]]:
+@converter.register_unstructure_hook_factory(
+    lambda cls: attrs.has(cls) and "raw" in attrs.fields_dict(cls)
+)
+def _without_raw(cls: type[Any]) -> Callable[[Any], dict[str, Any]]:
     known = make_dict_unstructure_fn(cls, converter, raw=override(omit=True))
+    if not issubclass(cls, Model):
+        return known
 
     def unstructure(model: Model) -> dict[str, Any]:
         return {**known(model), "extra": model.extra}

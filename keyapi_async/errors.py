@@ -44,7 +44,10 @@ class KeyAPIError(Exception):
             notes.append(f"{self.attempts} attempts")
         if self.request_id:
             notes.append(f"request id {self.request_id}")
-        return f"{self.args[0]} [{', '.join(notes)}]" if notes else str(self.args[0])
+        return f"{self._what()} [{', '.join(notes)}]" if notes else self._what()
+
+    def _what(self) -> str:
+        return str(self.args[0])
 
     def __setstate__(self, state: dict[str, Any] | None) -> None:
         # BaseException.__setstate__ sets attributes one by one; some are read-only here.
@@ -134,13 +137,16 @@ class APIError(KeyAPIError):
         retry_after: float | None = None,
         body: bytes = b"",
     ) -> None:
-        super().__init__(f"{status if code is None else code} {message}".strip())
+        super().__init__(message)
         self.message = message
         self.status = status
         self.code = code
         self.request_id = request_id
         self.retry_after = retry_after
         self.body = body
+
+    def _what(self) -> str:
+        return f"{self.code or self.status or ''} {self.message}".strip()
 
 
 class BadRequestError(APIError):
@@ -203,6 +209,15 @@ def error_class(status: int, code: int | None) -> type[APIError]:
         if 500 <= number <= 599:
             return ServerError
     return APIError
+
+
+def shown(value: object) -> str:
+    """A value as an error message shows it: its repr, cut short if it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python prints no integer of more than 4300 digits
+        text = f"an {type(value).__name__} too long to print"
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def status_phrase(status: int) -> str:

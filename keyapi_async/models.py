@@ -18,9 +18,11 @@ _T = TypeVar("_T")
 if TYPE_CHECKING:
     Id: TypeAlias = str
     Many: TypeAlias = tuple[_T, ...]
+    Raw: TypeAlias = dict[str, Any]
 else:
     Id = str | int
     Many = tuple[_T, ...] | None
+    Raw = Any  # the wire may have a field of this name, of any type
 
 _set = object.__setattr__
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -141,7 +143,7 @@ class Model:
         raw: The JSON object this was made from, exactly as received. Not in eq, hash or repr.
     """
 
-    raw: dict[str, Any] = field(factory=dict, eq=False, repr=False)
+    raw: Raw = field(factory=dict, eq=False, repr=False)
 
     @property
     def extra(self) -> dict[str, Any]:

@@ -11,23 +11,32 @@ import logging
 import math
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from aiolimiter import AsyncLimiter
-from attrs import define
+from attrs import define, frozen
 
 from .retry import DEFAULT_PAUSE
 
 logger = logging.getLogger("keyapi_async")
 
-CUTS = (0.9, 0.7, 0.5)
-"""What is left of the pace after the first, second and any further cut in a row."""
 RELAPSE = 10.0
-"""Seconds within which a second refusal is more than a stray one, and cuts the pace."""
-QUIET = 5.0
-"""Seconds without a refusal before the pace goes up again; doubled when a raise is punished."""
+"""A refusal within so many seconds after a pause is more than a stray one: the pace is cut."""
+QUIET = 4.0
+"""Seconds without a refusal before the pace goes up; doubled when going up is punished."""
 MAX_QUIET = 60.0
-RAISE = 1.05
+RAISE = 1.07
+MIN_PACE = 1.0
+"""No cut goes below: the pauses themselves slow it down to that."""
+
+
+def cut_after(seconds: float) -> float:
+    """What is left of the pace when it is refused so many seconds after a pause.
+
+    Servers allow a short burst, and then what the limit is: the sooner it is used up, the
+    further is the pace above the limit.
+    """
+    return min(0.4 + 0.5 * seconds, 0.9)
 
 
 @define
@@ -37,8 +46,6 @@ class Guard:
     Attributes:
         ceiling: The configured rate, never passed.
         pace: The rate of the moment.
-        cuts: Cuts since the last raise.
-        refused_at: When the last refusal was, if any.
         changed_at: When the pace last changed or was last refused.
         quiet: Seconds without a refusal before the next raise.
         probing: Whether the last change was a raise.
@@ -46,23 +53,28 @@ class Guard:
 
     ceiling: float
     pace: float
-    cuts: int = 0
-    refused_at: float = -math.inf
     changed_at: float = -math.inf
     quiet: float = QUIET
     probing: bool = False
 
-    def refused(self, now: float) -> bool:
-        """Note a 429 of a request sent after the last pause. True if the pace was cut."""
-        relapse = now - self.refused_at < RELAPSE
-        self.refused_at = self.changed_at = now
-        if self.probing:
-            self.quiet = min(self.quiet * 2, MAX_QUIET)
-        if not relapse and not self.probing:
-            return False
-        self.pace *= CUTS[min(self.cuts, len(CUTS) - 1)]
-        self.cuts += 1
+    def refused(self, now: float, resumed_at: float, *, first: bool) -> bool:
+        """Note a 429 of a request sent after the last pause. True if the pace was cut.
+
+        Args:
+            now: The time.
+            resumed_at: When the last pause ended; minus infinity if there was none.
+            first: Whether it was the first request after the pause: then the server is still
+                refusing everything, which tells nothing about the pace.
+        """
+        since = now - resumed_at
+        punished = self.probing and now - self.changed_at <= RELAPSE
+        self.changed_at = now
         self.probing = False
+        if punished:
+            self.quiet = min(self.quiet * 2, MAX_QUIET)
+        elif first or since > RELAPSE:
+            return False
+        self.pace = max(self.pace * cut_after(since), min(MIN_PACE, self.pace))
         return True
 
     def climb(self, now: float) -> bool:
@@ -71,12 +83,24 @@ class Guard:
             return False
         self.pace = min(self.pace * RAISE, self.ceiling)
         self.changed_at = now
-        self.cuts = 0
         self.probing = True
         return True
 
 
-class Pacer(AbstractAsyncContextManager["Pacer"]):
+@frozen
+class Turn:
+    """The permission to send one request.
+
+    Attributes:
+        at: When it was given, by the loop's clock.
+        number: The how-manieth it is since the last pause, from 1.
+    """
+
+    at: float
+    number: int
+
+
+class Pacer(AbstractAsyncContextManager[Turn]):
     """Gives each attempt its turn, first come, first served: `async with pacer: send`.
 
     Args:
@@ -97,27 +121,30 @@ class Pacer(AbstractAsyncContextManager["Pacer"]):
         self.paused_until = -math.inf
         self._margin = margin
         self._shared = limiter
-        self._guard = Guard(ceiling=qps, pace=qps) if limiter is None else None
+        unpaced = limiter is not None or math.isinf(qps)
+        self._guard = None if unpaced else Guard(ceiling=qps, pace=qps)
         self._adaptive = adaptive
-        self._limiter = self._bucket()
+        self._limiter = self._bucket(self._guard.pace) if self._guard else None
         # aiolimiter lets a newcomer overtake a waiter that is just waking; the lock doesn't.
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
+        self._turns = 0
 
     @property
     def pace(self) -> float:
-        """Requests per second allowed at the moment; infinite where a shared limiter rules."""
+        """Requests per second allowed at the moment; infinite where a limiter or nothing rules."""
         return self._guard.pace if self._guard else math.inf
 
-    async def __aenter__(self) -> Self:
-        async with self._turn:
-            await self._pause()
+    async def __aenter__(self) -> Turn:
+        async with self._lock:
             while True:
+                await self._pause()
                 if self._shared is not None:
                     await self._shared.__aenter__()
                 elif self._limiter is not None:
                     await self._paced(self._limiter)
-                if not await self._pause():
-                    return self
+                if not self._paused_for() > 0:
+                    self._turns += 1
+                    return Turn(asyncio.get_running_loop().time(), self._turns)
                 if self._shared is not None:  # its turn came in a pause: give it back
                     await self._shared.__aexit__(None, None, None)
 
@@ -130,11 +157,11 @@ class Pacer(AbstractAsyncContextManager["Pacer"]):
         if self._shared is not None:
             await self._shared.__aexit__(None, None, None)
 
-    def refused(self, sent_at: float, retry_after: float | None) -> float | None:
+    def refused(self, turn: Turn, retry_after: float | None) -> float | None:
         """Make every call wait after a 429.
 
         Args:
-            sent_at: When the refused request was sent, by the loop's clock.
+            turn: The turn of the refused request.
             retry_after: Seconds the server asks for.
 
         Returns:
@@ -142,38 +169,37 @@ class Pacer(AbstractAsyncContextManager["Pacer"]):
         """
         now = asyncio.get_running_loop().time()
         until = now + (DEFAULT_PAUSE if retry_after is None else retry_after)
-        if sent_at < self.paused_until:
+        if turn.at < self.paused_until:
             if retry_after is not None:
                 self.paused_until = max(self.paused_until, until)
             return None
-        self.paused_until = until
-        if self._guard and self._adaptive and self._guard.refused(now):
-            self._limiter = self._bucket()
+        resumed_at, self.paused_until = self.paused_until, until
+        self._turns = 0
+        if not self._guard or not self._adaptive:
+            return until - now
+        if self._guard.refused(now, resumed_at, first=turn.number == 1):
+            self._limiter = self._bucket(self._guard.pace)
             logger.warning("refused again: pace cut to %.3g requests/s", self._guard.pace)
         return until - now
 
-    def _bucket(self) -> AsyncLimiter | None:
-        if self._guard is None or math.isinf(self._guard.pace):
-            return None
-        rate = (1 - self._margin) * self._guard.pace
-        # A little over one slot wins back what timers, about 1 ms late, would lose; with much
-        # more (or aiolimiter's plain N per second) the first second would hold up to 2N.
-        burst = max(1.05, 1 + 0.001 * self._guard.pace)
+    def _bucket(self, pace: float) -> AsyncLimiter:
+        rate = (1 - self._margin) * pace
+        # One slot, and what wins back the millisecond by which timers are late; aiolimiter's
+        # plain N per second would let up to 2N through in the first.
+        burst = 1 + 0.001 * pace
         return AsyncLimiter(burst, burst / rate)
 
     async def _paced(self, limiter: AsyncLimiter) -> None:
         await limiter.acquire()
         now = asyncio.get_running_loop().time()
         if self._adaptive and self._guard and self._guard.climb(now):
-            self._limiter = self._bucket()
-            if self._limiter is not None:
-                await self._limiter.acquire()  # the free first slot of the new one is this one
+            self._limiter = self._bucket(self._guard.pace)
+            await self._limiter.acquire()  # the free first slot of the new one is this one
 
-    async def _pause(self) -> bool:
-        """Wait while a pause lasts; True if there was one."""
-        loop = asyncio.get_running_loop()
-        paused = False
-        while (wait := self.paused_until - loop.time()) > 0:
-            paused = True
+    async def _pause(self) -> None:
+        """Wait while a pause lasts."""
+        while (wait := self._paused_for()) > 0:  # noqa: ASYNC110 - it may become longer meanwhile
             await asyncio.sleep(wait)
-        return paused
+
+    def _paused_for(self) -> float:
+        return self.paused_until - asyncio.get_running_loop().time()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import enum
+import json
 from typing import Any, Generic, TypeVar
 
 import msgspec
 from attrs import field, frozen
 
-from .converter import structure, wire_params
-from .errors import InvalidResponseError
-from .protocol import Answer
+from .converter import converter, structure, wire_params
+from .errors import InvalidResponseError, shown
+from .protocol import Answer, loads
 from .queries import ListQuery
 
 T = TypeVar("T")
@@ -116,7 +117,7 @@ class Checkpoint:
     seen: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return msgspec.json.encode(self).decode()
+        return json.dumps(converter.unstructure(self), separators=(",", ":"))
 
     @classmethod
     def parse(cls, text: str) -> Checkpoint:
@@ -126,17 +127,17 @@ class Checkpoint:
             ValueError: The text is not one.
         """
         try:
-            checkpoint = msgspec.json.decode(text, type=cls)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            checkpoint = msgspec.convert(loads(text.encode(errors="surrogatepass")), cls)
+        except (msgspec.MsgspecError, UnicodeEncodeError, AttributeError):
             checkpoint = None
         if checkpoint is None or not checkpoint.plausible:
-            raise ValueError(f"start must be a Checkpoint or its str(), not {text[:80]!r}")
+            raise ValueError(f"start must be a Checkpoint or its str(), not {shown(text)}")
         return checkpoint
 
     @property
     def plausible(self) -> bool:
         """Whether page and offset can be a place in a list."""
-        return (self.page is None or self.page >= 1) and self.offset >= 0
+        return (self.page is None or 1 <= self.page < 2**63) and self.offset >= 0
 
     def check(self, query: ListQuery) -> None:
         """Make sure that this is a place in the list of `query`.

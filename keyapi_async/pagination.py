@@ -75,7 +75,7 @@ class Pager(Generic[T]):
         self._iterator: weakref.ref[AsyncGenerator[Any, None]] | None = None
         self._collected: list[T] = []
         if start is not None:
-            self._resume(Checkpoint.parse(start) if isinstance(start, str) else start)
+            self._resume(start if isinstance(start, Checkpoint) else Checkpoint.parse(start))
 
     def __aiter__(self) -> AsyncGenerator[T, None]:
         """Iterate over the items."""

@@ -67,7 +67,7 @@ def decode(response: Response, *, secret: str = "") -> Answer:
             )
         _reject(response, _what_is_wrong(response, envelope), secret)
     request_id = envelope.get("requestId")
-    request_id = request_id if isinstance(request_id, str) else None
+    request_id = _told(request_id, secret) if isinstance(request_id, str) else None
     if code == 0 and status < 400:
         return Answer(status=status, data=envelope.get("data"), request_id=request_id)
     raise _api_error(response, code, envelope.get("message"), request_id, secret)
@@ -101,12 +101,13 @@ def _finite(text: str) -> float:
 def _api_error(
     response: Response, code: int, message: object, request_id: str | None, secret: str
 ) -> APIError:
-    text = message if isinstance(message, str) else status_phrase(response.status)
+    known = isinstance(message, str) and message.strip()
+    text = str(message) if known else status_phrase(code or response.status)
     return error_class(response.status, code)(
-        _struck(text[:BODY_KEPT], secret),
+        _told(text, secret),
         status=response.status,
         code=code,
-        request_id=request_id and _struck(request_id[:BODY_KEPT], secret),
+        request_id=request_id,
         retry_after=response.retry_after,
     )
 
@@ -129,5 +130,5 @@ def _kept(body: bytes, secret: str) -> bytes:
     return body.replace(secret.encode(), b"***")[:BODY_KEPT] if secret else body[:BODY_KEPT]
 
 
-def _struck(text: str, secret: str) -> str:
-    return text.replace(secret, "***") if secret else text
+def _told(text: str, secret: str) -> str:
+    return text.replace(secret, "***")[:BODY_KEPT] if secret else text[:BODY_KEPT]

@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from attrs import Attribute, Converter, field, frozen
 
+from .errors import shown
+
 MAX_LIMIT = 20
 """The most items a page can have; the API silently clamps what is larger."""
 
@@ -30,24 +32,26 @@ def whole_number(name: str, value: object, low: int, high: int | None = None) ->
     number = _integer(value)
     if number is None or number < low or (high is not None and number > high):
         allowed = f"from {low} to {high}" if high is not None else f"of at least {low}"
-        raise ValueError(f"{name} must be a whole number {allowed}, not {value!r}")
+        raise ValueError(f"{name} must be a whole number {allowed}, not {shown(value)}")
     return number
 
 
 def _integer(value: object) -> int | None:
     if isinstance(value, str) and re.fullmatch(r"0|-?[1-9][0-9]{0,17}", value):
         return int(value)
-    return int(value) if isinstance(value, int) and not isinstance(value, bool) else None
+    usable = isinstance(value, int) and not isinstance(value, bool) and value.bit_length() < 64
+    return int(value) if usable else None  # type: ignore[call-overload]
 
 
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{name} must be a non-empty text, not {value!r}")
+        raise ValueError(f"{name} must be a non-empty text, not {shown(value)}")
     if not value.isprintable() and any(0xD800 <= ord(char) <= 0xDFFF for char in value):
         raise ValueError(
-            f"{name} holds half a character (a lone surrogate), which can't be sent: {value!r}"
+            f"{name} must be text that can be sent, without half a character "
+            f"(a lone surrogate), not {shown(value)}"
         )
-    return value
+    return str.__str__(value)  # of a member of a str enum, its value
 
 
 def _identifier(name: str, value: object) -> str:
@@ -56,7 +60,10 @@ def _identifier(name: str, value: object) -> str:
 
 
 def _hashtag_name(name: str, value: object) -> str:
-    return _text(name, value.removeprefix("#") if isinstance(value, str) else value)
+    bare = _text(name, value).lstrip("#")
+    if not bare.strip():
+        raise ValueError(f"{name} must be a name, with or without #, not {shown(value)}")
+    return bare
 
 
 def _flag(name: str, value: object) -> bool:
@@ -64,16 +71,17 @@ def _flag(name: str, value: object) -> bool:
         return True
     if value is False or value == "false":
         return False
-    raise ValueError(f"{name} must be True, False, 'true' or 'false', not {value!r}")
+    raise ValueError(f"{name} must be True, False, 'true' or 'false', not {shown(value)}")
 
 
 def _one_of(*allowed: int | str) -> Callable[[str, object], Any]:
     def check(name: str, value: object) -> int | str:
         number = _integer(value)
         found = value if number is None else number
-        if found in allowed:
+        if isinstance(found, int | str) and found in allowed:
             return allowed[allowed.index(found)]
-        raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}, not {value!r}")
+        names = ", ".join(map(str, allowed))
+        raise ValueError(f"{name} must be one of {names}, not {shown(value)}")
 
     return check
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import Attribute, define, field, frozen
 
-from .errors import KeyAPIError, RateLimitError, ServerError, TransportError
+from .errors import KeyAPIError, RateLimitError, ServerError, TransportError, shown
 
 DEFAULT_PAUSE = 1.0
 """Seconds to wait after a 429 that doesn't say how long."""
@@ -33,7 +33,7 @@ def classify(error: KeyAPIError) -> Failure:
         case RateLimitError():
             return Failure.REFUSED
         case ServerError(status=status, code=code):
-            number = code if code and code >= 500 else status
+            number = code if code is not None and 500 <= code <= 599 else status
             return Failure.UNAVAILABLE if number in (502, 503, 504) else Failure.MAYBE_BILLED
         case TransportError(permanent=False, maybe_billed=billed):
             return Failure.MAYBE_BILLED if billed else Failure.UNSENT
@@ -41,15 +41,25 @@ def classify(error: KeyAPIError) -> Failure:
             return Failure.FINAL
 
 
+def number(value: object) -> float:
+    """A setting as a float; NaN if it is none, or an integer that no float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
+
+
 def _not_negative(_: object, attribute: Attribute[Any], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-        raise ValueError(f"{attribute.name} must be a number of at least 0, not {value!r}")
+    if not number(value) >= 0:
+        raise ValueError(f"{attribute.name} must be a number of at least 0, not {shown(value)}")
 
 
 def _whole(instance: object, attribute: Attribute[Any], value: object) -> None:
     _not_negative(instance, attribute, value)
     if not isinstance(value, int):
-        raise ValueError(f"{attribute.name} must be a whole number of retries, not {value!r}")  # noqa: TRY004 - bad values are ValueErrors throughout
+        raise ValueError(f"{attribute.name} must be a whole number of retries, not {shown(value)}")  # noqa: TRY004 - bad values are ValueErrors throughout
 
 
 @frozen(kw_only=True)

@@ -26,9 +26,8 @@ from .errors import (
     KeyAPIError,
     PermissionDeniedError,
     RateLimitError,
-    TransportError,
 )
-from .pacing import Pacer
+from .pacing import Pacer, Turn
 from .protocol import Answer, decode
 from .queries import Query
 from .retry import Failure, RetryBudget, RetryPolicy, classify
@@ -36,6 +35,7 @@ from .transport import Attempt, Transport
 from .usage import CREDITS_PER_REQUEST, RequestEvent, Usage
 
 logger = logging.getLogger("keyapi_async")
+logger.addHandler(logging.NullHandler())  # silent, unless the program configures logging
 
 _T = TypeVar("_T")
 
@@ -51,7 +51,7 @@ class _Call:
     refused_since: float | None = None
     verdict: KeyAPIError | None = None
     maybe_billed: bool = False
-    answer: Answer | None = None
+    answer: Answer | None = field(default=None, repr=False)
 
     def describe(self, error: KeyAPIError) -> None:
         """Tell an error which call it ended."""
@@ -114,18 +114,18 @@ class Session:
             raise
 
     async def close(self) -> None:
-        """Close what is ours; calls that still wait fail with ClientClosedError."""
+        """Close what is ours; calls that wait or are under way fail with ClientClosedError."""
         self.closed = True
         self._fail_waiting(ClientClosedError("the client was closed"))
         await self._transport.close()
 
     async def _answer(self, call: _Call) -> Answer:
-        self._check_open()
         path_and_query = f"{call.path}?{urlencode(call.params, quote_via=quote, safe='')}"
         wait = 0.0
         while True:
-            await self._turn(call, wait)
-            outcome = await self._attempt(call, path_and_query)
+            self._check_open()
+            turn = await self._turn(call, wait)
+            outcome = await self._attempt(call, path_and_query, turn)
             if isinstance(outcome, Answer):
                 return outcome
             again = self._retry_in(call, outcome)
@@ -145,62 +145,59 @@ class Session:
 
     # -- one attempt ---------------------------------------------------------------------------
 
-    async def _turn(self, call: _Call, wait: float) -> None:
-        """Sit out the backoff, reserve the credits, take a slot."""
-        reserved = taken = False
+    async def _turn(self, call: _Call, wait: float) -> Turn:
+        """Wait until the attempt may be sent, or a verdict ends the wait."""
         waiting = asyncio.timeout(None)  # no time limit: `_fail_waiting` ends the wait by it
+        self._waiting[waiting] = call
         try:
             async with waiting:
-                self._waiting[waiting] = call
-                if wait:
-                    await asyncio.sleep(wait)
-                self._reserve()
-                reserved = True
-                await self._pacer.__aenter__()
-                taken = True
+                turn = await self._wait(wait)
         except TimeoutError:
             if call.verdict is None:
-                raise
+                raise  # a shared limiter's own
+            raise call.verdict from None
         finally:
             del self._waiting[waiting]
-            if reserved and not taken:
-                self._release()
-        if call.verdict is not None:
-            if taken:  # the verdict came in the very moment of its turn
-                self._release()
-                await self._pacer.__aexit__(None, None, None)
-            raise copy.copy(call.verdict)
+        if call.verdict is not None:  # it came in the very moment of the turn
+            self._release()
+            await self._pacer.__aexit__(None, None, None)
+            raise call.verdict
+        return turn
 
-    async def _attempt(self, call: _Call, path_and_query: str) -> Answer | KeyAPIError:
+    async def _wait(self, wait: float) -> Turn:
+        """Sit out the backoff, reserve the credits, take a slot."""
+        if wait:
+            await asyncio.sleep(wait)
+        self._reserve()
+        try:
+            return await self._pacer.__aenter__()
+        except BaseException:
+            self._release()
+            raise
+
+    async def _attempt(self, call: _Call, path_and_query: str, turn: Turn) -> Answer | KeyAPIError:
         """Send once, settle the credits, tell what happened."""
         call.attempts += 1
         attempt = Attempt(self._transport)
-        clock = asyncio.get_running_loop().time
-        sent_at = clock()
+        outcome = None
         try:
             outcome = await self._exchange(attempt, path_and_query)
-        except BaseException:
-            self._settle(call, None, sent=attempt.sent)
-            raise
         finally:
+            self._settle(call, outcome, sent=attempt.sent)
             await self._pacer.__aexit__(None, None, None)
-        self._settle(call, outcome, sent=attempt.sent)
-        self._tell(call, "attempt", outcome, elapsed=clock() - sent_at)
-        self._draw_conclusions(call, outcome, sent_at)
+        elapsed = asyncio.get_running_loop().time() - turn.at
+        self._tell(call, "attempt", outcome, elapsed=elapsed)
+        self._draw_conclusions(call, outcome, turn)
         return outcome
 
     async def _exchange(self, attempt: Attempt, path_and_query: str) -> Answer | KeyAPIError:
         received = await attempt.send(path_and_query)
-        if isinstance(received, TransportError) and self.closed:
-            closed = ClientClosedError("the client was closed while the request was under way")
-            closed.maybe_billed = received.maybe_billed
-            return closed
         if isinstance(received, KeyAPIError):
             return received
         try:
             return decode(received, secret=self._transport.secret)
         except (APIError, InvalidResponseError) as error:
-            return error
+            return error.with_traceback(None)  # its frames hold the key, and whatever echoes it
 
     # -- credits -------------------------------------------------------------------------------
 
@@ -231,14 +228,14 @@ class Session:
 
     # -- what follows --------------------------------------------------------------------------
 
-    def _draw_conclusions(self, call: _Call, outcome: Answer | KeyAPIError, sent_at: float) -> None:
+    def _draw_conclusions(self, call: _Call, outcome: Answer | KeyAPIError, turn: Turn) -> None:
         """What one outcome means for the other calls of this client."""
         match outcome:
             case Answer():
                 self._budget.refund()
             case RateLimitError():
                 self.usage.rate_limited += 1
-                self._pause(call, outcome, sent_at)
+                self._pause(call, outcome, turn)
             case AuthenticationError() | InsufficientCreditsError():
                 self._fail_waiting(outcome)
             case PermissionDeniedError():
@@ -249,11 +246,11 @@ class Session:
             self.usage.pace = self._pacer.pace
             self._tell(call, "pace", outcome)
 
-    def _pause(self, call: _Call, refusal: RateLimitError, sent_at: float) -> None:
+    def _pause(self, call: _Call, refusal: RateLimitError, turn: Turn) -> None:
         asked = refusal.retry_after
         if asked is not None and asked > self._policy.max_wait:
             asked = None  # nobody sits that out: this call raises, others find out for themselves
-        pause = self._pacer.refused(sent_at, asked)
+        pause = self._pacer.refused(turn, asked)
         if pause is not None:
             logger.warning("429 from %s: all calls pause for %.3g s", call.path, pause)
             self._tell(call, "pause", refusal, wait=pause)
@@ -262,8 +259,8 @@ class Session:
         """End every call that is waiting at this moment (of one endpoint, or of all)."""
         now = asyncio.get_running_loop().time()
         for waiting, call in self._waiting.items():
-            if path in (None, call.path):
-                call.verdict = verdict
+            if call.verdict is None and path in (None, call.path):
+                call.verdict = copy.copy(verdict)  # now: the verdict's own call adds to it later
                 waiting.reschedule(now)
 
     def _retry_in(self, call: _Call, error: KeyAPIError) -> float | None:

@@ -7,6 +7,7 @@ print the request's headers, so none may stay chained to what a caller sees.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Sequence
 
@@ -64,6 +65,8 @@ class Transport:
         self._http = http
         self._owned = http is None
         self._trace_configs = list(trace_configs)
+        self.closed = False
+        self.under_way: set[asyncio.Timeout] = set()
 
     def open(self) -> aiohttp.ClientSession:
         """The aiohttp session, made when first needed."""
@@ -79,7 +82,12 @@ class Transport:
         return self._http
 
     async def close(self) -> None:
-        """Close the aiohttp session if it is our own."""
+        """End the attempts under way; close the aiohttp session if it is our own."""
+        self.closed = True
+        now = asyncio.get_running_loop().time()
+        for limit in self.under_way:  # aiohttp leaves them hanging: in the body, or connecting
+            if not limit.expired():
+                limit.reschedule(now)
         if self._owned and self._http is not None:
             await self._http.close()
 
@@ -105,23 +113,27 @@ class Attempt:
         transport = self._transport
         http = transport.open()
         failure: KeyAPIError
+        limit = asyncio.timeout(transport.timeout)
         try:
-            async with (
-                asyncio.timeout(transport.timeout),
-                http.get(
+            async with limit:
+                transport.under_way.add(limit)
+                async with http.get(
                     URL(transport.base_url + path_and_query, encoded=True),
                     middlewares=(self._middleware,),
                     timeout=_NO_TIMEOUT,
                     allow_redirects=False,
                     raise_for_status=False,
                     auto_decompress=True,
-                ) as response,
-            ):
-                return await _read(response)
+                ) as response:
+                    return await _read(response)
         except TimeoutError:
             failure = RequestTimeoutError(f"no answer within {transport.timeout:g} s")
         except (aiohttp.ClientError, OSError) as error:
             failure = _failure(error, transport.secret)
+        finally:
+            transport.under_way.discard(limit)
+        if transport.closed and isinstance(failure, TransportError):
+            failure = ClientClosedError("the client was closed while the request was under way")
         failure.maybe_billed = self.sent
         return failure
 
@@ -160,20 +172,21 @@ async def _read(response: aiohttp.ClientResponse) -> Response:
 
 
 def _failure(error: Exception, secret: str) -> KeyAPIError:
-    """What an exception of aiohttp means. Nothing of the exception itself is kept but text."""
-    text = (str(error) or type(error).__name__).replace(secret, "***")
+    """What an exception of aiohttp means. Nothing of it is kept, or of what it quotes."""
+    text = str(error).replace(secret, "***")
     match error:
         case aiohttp.ClientHttpProxyError():
             failure = TransportError(f"the proxy refused with status {error.status}")
             failure.permanent = True
         case aiohttp.ClientResponseError():
-            what = error.message.replace(secret, "***")
-            return InvalidResponseError(f"the answer is not HTTP: {what}")
+            what = re.sub(r"(?s)[^\w -].*", "", error.message.replace(secret, "***"))
+            return InvalidResponseError(f"the answer is not HTTP: {what.strip()}")
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ServerFingerprintMismatch():
             failure = TransportError(f"the server's certificate was not accepted: {text}")
             failure.permanent = True
         case aiohttp.ClientConnectorError():
             failure = TransportError(f"could not connect: {text}")
         case _:
-            failure = TransportError(f"the connection was lost: {text}")
+            reason = error.strerror if isinstance(error, OSError) else None
+            failure = TransportError(f"the connection was lost: {reason or type(error).__name__}")
     return failure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from .converter import structure
 from .models import Hashtag, HashtagDetail, MusicDetail, Sound, Video
@@ -41,6 +41,9 @@ class Trending:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a KeyAPIClient can't be pickled or copied, nor what hangs on it")
 
     async def hashtags(
         self,

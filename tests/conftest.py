@@ -15,43 +15,49 @@ for name in [name for name in os.environ if name.startswith("KEYAPI_")]:
 GRACE = 0.002
 """Real seconds to wait for the kernel to bring what is under way on the loopback interface."""
 
+TICK = 1e-6
+"""Virtual seconds that one turn of the loop takes."""
+
 
 class DrivenClockLoop(asyncio.SelectorEventLoop):
-    """An event loop that skips idle time: an hour of waiting takes no time at all.
+    """An event loop with a clock of its own, which real time doesn't move.
 
-    Real I/O comes first; only when no socket has anything for `GRACE` seconds does the clock
-    jump to the next timer. Threads are waited for in real time (`hold` is their count).
+    A turn of the loop takes a microsecond. Only when no socket has had anything for `GRACE` real
+    seconds does the clock jump to the next timer. Threads are waited for in real time (`held`
+    counts them).
     """
 
     def __init__(self) -> None:
-        super().__init__(_SkippingSelector(self))
-        self.skipped = 0.0
-        self.hold = 0
+        super().__init__(_JumpingSelector(self))
+        self.now = 1000.0
+        self.held = 0
 
     def time(self) -> float:
-        return super().time() + self.skipped
+        return self.now
 
     def run_in_executor(self, *args: Any) -> Any:
-        self.hold += 1
+        self.held += 1
         future = super().run_in_executor(*args)
         future.add_done_callback(self._let_go)
         return future
 
     def _let_go(self, _: object) -> None:
-        self.hold -= 1
+        self.held -= 1
 
 
-class _SkippingSelector(selectors.DefaultSelector):
+class _JumpingSelector(selectors.DefaultSelector):
     def __init__(self, loop: DrivenClockLoop) -> None:
         super().__init__()
         self.loop = loop
 
     def select(self, timeout: float | None = None) -> Any:
-        if timeout is None or timeout <= 0 or self.loop.hold:
+        if timeout is None or timeout <= 0:
+            self.loop.now += TICK
             return super().select(timeout)
-        events = super().select(min(timeout, GRACE))
+        wait = timeout if self.loop.held else GRACE
+        events = super().select(wait)
         if not events:
-            self.loop.skipped += max(timeout - GRACE, 0.0)
+            self.loop.now += timeout
         return events
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -12,7 +13,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,6 +21,7 @@ from keyapi_async.cli.crawl import age
 from keyapi_async.cli.export import moment
 from keyapi_async.cli.watch import State, Watch, span, summary_lines
 from keyapi_async.crawl import Progress
+from keyapi_async.crawl import store as store_module
 from keyapi_async.crawl.store import opened
 from keyapi_async.crawl.summary import summarize
 from keyapi_async.sandbox import Fault, Recorded, Sandbox
@@ -65,7 +66,7 @@ CRAWL = "crawl hashtags --region US --region GB -o t.sqlite --rate inf"
         ),
         (
             "hashtags videos music --every-region",
-            "hashtags: 71 queries\nvideos: 25 queries\nmusic: 71 queries\n"
+            "hashtags: 71 queries\nvideos: 25 queries\nmusic: 71 queries\n"  # noqa: ISC004
             "167 queries, about 1335 pages, 2670 credits",
         ),
         (
@@ -168,9 +169,7 @@ def test_a_budget_is_exact_and_the_rest_comes_later(run: Run, sandbox: Sandbox) 
     assert (code, out.splitlines()[-1][:26]) == (0, "2 queries, about 3 pages, ")
     code, _, err = run("crawl --resume t.sqlite --rate inf")
     assert (code, sandbox.credits_spent) == (0, 20)
-    assert (
-        "going on with t.sqlite: snapshot 1: 0 of 2 lists are done, 7 pages (14 credits) are" in err
-    )
+    assert "snapshot 1: 0 of 2 lists are done, 7 pages (14 credits) are not paid again" in err
     code, out, _ = run(CRAWL + " -s")
     assert out.startswith("2 queries are done already\n0 queries, about 0 pages, 0 credits")
 
@@ -181,7 +180,9 @@ def test_status(run: Run, sandbox: Sandbox) -> None:
     assert code == 3
     code, out, _ = run("crawl --status t.sqlite")
     assert code == 0
-    assert re.search(r"^t.sqlite: snapshot 1 of .*: finished, but for what failed$", out, re.M)
+    assert re.search(
+        r"^t.sqlite: snapshot 1 of .*: finished, but for what failed$", out, re.MULTILINE
+    )
     assert "1 of 2 lists done, 1 failed; 120 items on 6 pages" in out
     assert "failed: hashtags region=" in out
     assert [line.removeprefix("keyapi: ") for line in err.splitlines()][1:-1] == out.splitlines()
@@ -213,6 +214,20 @@ def test_key_and_credits_stop_it_at_once(
         run("crawl videos music --every-region -o t.sqlite --concurrency 4 --keep-going")[0] == code
     )
     assert len(sandbox.requests) <= 4
+
+
+def test_a_full_disk(run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = store_module.connect
+
+    def small(path: Path, *, create: bool = False) -> sqlite3.Connection:
+        connection = connect(path, create=create)
+        connection.execute("PRAGMA max_page_count = 20")
+        return connection
+
+    monkeypatch.setattr(store_module, "connect", small)
+    code, _, err = run(CRAWL)
+    assert code == 1
+    assert err.splitlines()[-1].startswith("keyapi: t.sqlite: the disk is full; what was stored")
 
 
 def test_without_a_key(run: Run) -> None:
@@ -322,7 +337,7 @@ def check_interrupted(file: Path, sandbox: Sandbox, lost: int) -> None:
 # -- export ------------------------------------------------------------------------------------
 
 
-def test_export(run: Run, sandbox: Sandbox) -> None:
+def test_export(run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     run(CRAWL)
     folder = Path.cwd()
     assert run("export t.sqlite -o out.jsonl") == (
@@ -331,6 +346,9 @@ def test_export(run: Run, sandbox: Sandbox) -> None:
         f"keyapi: {folder}/out.jsonl: 200 items\n",
     )
     assert run("export t.sqlite -o out.parquet -q") == (0, "", "")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", io.StringIO())
+        assert main(["export", "t.sqlite", "-o", "-"]) == 0
     code, out, err = run("export t.sqlite -o - --region GB --period 7 --endpoint hashtags")
     assert (code, err, len(out.splitlines())) == (0, "", 100)
     code, out, err = run("export t.sqlite -o - --since 1h --until 2999-01-01 --all-snapshots")

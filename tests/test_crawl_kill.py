@@ -15,7 +15,9 @@ import pytest
 
 from keyapi_async.converter import wire_params
 from keyapi_async.crawl import grid
-from keyapi_async.crawl.plan import endpoint_of
+from keyapi_async.crawl.plan import endpoint_of, query_json
+from keyapi_async.crawl.store import query_key
+from keyapi_async.queries import Query
 from keyapi_async.sandbox import Fault, Recorded, Sandbox
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
@@ -64,7 +66,7 @@ class Tripwire(list[Recorded]):
 def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
     rng = random.Random(5)
     file, plan = tmp_path / "trends.sqlite", tmp_path / "plan.jsonl"
-    plan.write_text("".join(f"{line}\n" for line in map(_line, PLAN)))
+    plan.write_text("".join(f"{line}\n" for line in map(query_json, PLAN)))
     with Sandbox(faults=FAULTS, fault_rate=0.1, seed=5) as sandbox:
         book = sandbox._ledger.requests = Tripwire()
         for kill in range(1, KILLS + 1):
@@ -84,12 +86,6 @@ def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
             assert _items(file, query) == [item[query.item_key] for item in expected]
 
 
-def _line(query: object) -> str:
-    from keyapi_async.crawl.plan import query_json
-
-    return query_json(query)  # type: ignore[arg-type]
-
-
 def _start(sandbox: Sandbox, file: Path, plan: Path) -> subprocess.Popen[bytes]:
     keys = {"KEYAPI_TOKEN": sandbox.api_key, "KEYAPI_BASE_URL": sandbox.url}
     command = [sys.executable, "-c", CHILD, str(file), str(plan), str(WORKERS)]
@@ -104,13 +100,11 @@ def _stored(file: Path) -> int:
         return int(count)
 
 
-def _items(file: Path, query: object) -> list[str]:
-    from keyapi_async.crawl.store import query_key
-
+def _items(file: Path, query: Query) -> list[str]:
     with closing(sqlite3.connect(file)) as db:
         rows = db.execute(
             "SELECT i.item_id FROM items i JOIN lists l ON l.id = i.list JOIN queries q "
             "ON q.id = l.query WHERE q.endpoint = ? AND q.params = ? ORDER BY i.page, i.position",
-            query_key(query),  # type: ignore[arg-type]
+            query_key(query),
         )
         return [item_id for (item_id,) in rows]

@@ -201,7 +201,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file(kept: tuple[Store, Job], file: Path) -> None:
-    store, job = kept
+    store, _job = kept
     store.end_run(Usage())
     with closing(sqlite3.connect(file)) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -265,7 +265,7 @@ def test_a_lock_that_cannot_be_made(file: Path) -> None:
 
 def test_errors_without_advice_are_passed_on(kept: tuple[Store, Job]) -> None:
     store, _ = kept
-    with pytest.raises(StoreError, match="trends.sqlite: no such table: nowhere"):
+    with pytest.raises(StoreError, match=r"trends.sqlite: no such table: nowhere"):
         store.rows("SELECT * FROM nowhere")
 
 

@@ -1,7 +1,8 @@
-"""What leaves the store: JSONL letter for letter, tables with types, files complete or not there."""
+"""What leaves the store: JSONL letter for letter, typed tables, complete files or none."""
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -28,8 +29,6 @@ COUNTS = {"hashtags": 200, "hashtag_detail": 40, "videos": 500, "music": 100, "m
 @pytest.fixture(scope="module")
 def crawled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two snapshots: all endpoints in the first, one list in the second."""
-    import asyncio
-
     file = tmp_path_factory.mktemp("crawl") / "trends.sqlite"
 
     async def fill() -> None:
@@ -139,18 +138,16 @@ def test_filters_by_time(store: Store) -> None:
 def test_parquet_has_types_and_one_file_per_endpoint(store: Store, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     written = export(store, out, Selection(all_snapshots=True))
-    COUNTS_ALL = COUNTS | {"hashtags": 300}
+    counts = COUNTS | {"hashtags": 300}
     assert {one.path.name: one.items for one in written} == {
-        f"out.{name}.parquet": count for name, count in COUNTS_ALL.items()
+        f"out.{name}.parquet": count for name, count in counts.items()
     }
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         one.path.name for one in written
     )
-    kinds = dict(
-        query(
-            f"SELECT name, type FROM (SELECT column_name AS name, column_type AS type FROM (DESCRIBE FROM '{tmp_path}/out.hashtags.parquet'))"
-        )
-    )
+    with duckdb.connect() as db:
+        described = db.execute(f"DESCRIBE FROM '{tmp_path}/out.hashtags.parquet'").fetchall()
+    kinds = {row[0]: row[1] for row in described}
     assert kinds["hashtag_id"] == kinds["query_region"] == "VARCHAR"
     assert kinds["video_views"] == kinds["publish_cnt"] == kinds["rank"] == "BIGINT"
     assert kinds["trend"].replace('"', "") == "STRUCT(time BIGINT, value DOUBLE)[]"
@@ -210,9 +207,11 @@ def test_an_export_without_items_still_has_its_columns(store: Store, tmp_path: P
 
 
 def test_what_is_not_there_is_said(store: Store, tmp_path: Path, crawled: Path) -> None:
-    with opened(tmp_path / "empty.sqlite", create=True) as empty:
-        with pytest.raises(StoreError, match="empty.sqlite has no videos"):
-            export(empty, tmp_path / "out.csv", Selection(endpoints=("videos",)))
+    with (
+        opened(tmp_path / "empty.sqlite", create=True) as empty,
+        pytest.raises(StoreError, match=r"empty.sqlite has no videos"),
+    ):
+        export(empty, tmp_path / "out.csv", Selection(endpoints=("videos",)))
     with pytest.raises(ValueError, match=r"output must end in one of .jsonl .csv .parquet .duckdb"):
         export(store, tmp_path / "out.xlsx", Selection())
 
@@ -275,9 +274,11 @@ def test_half_an_emoji_and_numbers_too_long(crawled: Path, tmp_path: Path) -> No
         long = '{"hashtag_id":"1","hashtag_name":"a","rank":99999999999999999999}'
         db.execute("UPDATE items SET json = ? WHERE list = 1000", [long])
         db.commit()
-    with opened(copy) as store:
-        with pytest.raises(StoreError, match="out.parquet: DuckDB could not write it: "):
-            export(store, out, Selection(endpoints=("hashtags",)))
+    with (
+        opened(copy) as store,
+        pytest.raises(StoreError, match=r"out.parquet: DuckDB could not write it: "),
+    ):
+        export(store, out, Selection(endpoints=("hashtags",)))
 
 
 def test_each_query_has_its_columns() -> None:

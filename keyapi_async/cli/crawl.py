@@ -316,16 +316,24 @@ async def _crawl(path: Path, wish: Wish, running: Running, ask: Ask) -> None:
                         keep_going=running.keep_going,
                         progress=progress,
                     )
-                try:
-                    async with _signals(stored.engine), watch.running():
-                        await stored.run()
-                except (KeyAPIError, asyncio.CancelledError) as error:
-                    if not isinstance(error, StoreError):
-                        _tell_summary(watch, store, path)
-                        watch.tell(f"go on with: {_resume(path)}")
-                    raise
-                _tell_summary(watch, store, path)
+                await _watched(stored, watch, store, path)
             _conclude(store, path)
+
+
+async def _watched(stored: StoredCrawl, watch: Watch, store: Store, path: Path) -> None:
+    """Run it; whatever ends it, say what there is now, and how to go on."""
+    failure: KeyAPIError | None = None
+    async with _signals(stored.engine), watch.running():
+        try:
+            await stored.run()
+        except KeyAPIError as error:
+            failure = error
+    watch.tell_summary(summarize(store), str(path))
+    if failure is None:
+        return
+    if not isinstance(failure, StoreError):
+        watch.tell(f"go on with: {_resume(path)}")
+    raise failure
 
 
 def _conclude(store: Store, path: Path) -> None:
@@ -351,10 +359,6 @@ def _announcement(path: Path, opening: Opening) -> str:
         return f"{name}: {opening.queries} lists"
     paid = f"{opening.pages} pages ({opening.pages * CREDITS_PER_REQUEST} credits)"
     return f"going on with {name}: {skipped}, {paid} are not paid again"
-
-
-def _tell_summary(watch: Watch, store: Store, path: Path) -> None:
-    watch.tell_summary(summarize(store), str(path))
 
 
 def _resume(path: Path) -> str:
@@ -388,7 +392,7 @@ async def _signals(engine: Engine) -> AsyncIterator[None]:
         try:
             loop.add_signal_handler(number, stop)
             handled.append(number)
-        except NotImplementedError:  # Windows: Ctrl-C cancels
+        except NotImplementedError:  # pragma: no cover - Windows, where Ctrl-C cancels
             break
     try:
         yield

@@ -115,7 +115,7 @@ class Engine:
             job = await self._next()
             if job is not None:
                 return job
-            if self._made != made:
+            if self._made != made:  # pragma: no cover - one came up in that very moment
                 continue
             if not self._busy:
                 self.stop()  # nobody is left who could make a job
@@ -139,7 +139,7 @@ class Engine:
     def _wake(self, count: int) -> None:
         while count > 0 and self._idle:
             waiter = self._idle.popleft()
-            if not waiter.done():
+            if not waiter.done():  # pragma: no branch - cancelled otherwise, all of them are
                 waiter.set_result(None)
                 count -= 1
 

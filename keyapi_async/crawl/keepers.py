@@ -141,7 +141,7 @@ class StreamKeeper:
         """What comes, as it comes."""
         while (ready := await self._ready.get()) is not None:
             page, taken = ready
-            if not taken.done():
+            if not taken.done():  # pragma: no branch - cancelled otherwise
                 taken.set_result(None)
             yield page
 

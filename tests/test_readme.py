@@ -1,0 +1,65 @@
+"""The README is true: every example runs, every command works, against the sandbox."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from keyapi_async import KeyAPIClient
+from keyapi_async.cli import main
+from keyapi_async.sandbox import Sandbox
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    line
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in re.findall(r"(?:^|&& )(keyapi .*)$", block, re.MULTILINE)
+]
+
+
+@pytest.fixture
+def sandbox(monkeypatch):
+    with Sandbox() as sandbox:
+        monkeypatch.setenv("KEYAPI_BASE_URL", sandbox.url)
+        monkeypatch.setenv("KEYAPI_TOKEN", sandbox.api_key)
+        yield sandbox
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
+def test_every_example_runs(example, sandbox, keyapi_sandbox):
+    code = compile(example, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+    async def run():
+        async with KeyAPIClient() as client:
+            names = {"asyncio": asyncio, "client": client, "KeyAPIClient": KeyAPIClient}
+            result = eval(code, names)
+            if inspect.isawaitable(result):
+                await result
+            for name, test in names.items():
+                if name.startswith("test_"):
+                    await test(keyapi_sandbox)
+
+    if "asyncio.run" in example:  # a whole program
+        exec(code, {})
+    else:
+        asyncio.run(run())
+    assert sandbox.requests or keyapi_sandbox.requests
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_works(command, sandbox, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(shlex.split(command)[1:]) == 0
+    assert capsys.readouterr().out or list(tmp_path.iterdir())
+
+
+def test_the_readme_has_examples():
+    assert len(EXAMPLES) >= 10
+    assert len(COMMANDS) >= 5
