@@ -316,24 +316,23 @@ async def _crawl(path: Path, wish: Wish, running: Running, ask: Ask) -> None:
                         keep_going=running.keep_going,
                         progress=progress,
                     )
-                await _watched(stored, watch, store, path)
+                failure = await _watched(stored, watch)
+                watch.tell_summary(summarize(store), str(path))
+                if failure is not None:
+                    if not isinstance(failure, StoreError):
+                        watch.tell(f"go on with: {_resume(path)}")
+                    raise failure
             _conclude(store, path)
 
 
-async def _watched(stored: StoredCrawl, watch: Watch, store: Store, path: Path) -> None:
-    """Run it; whatever ends it, say what there is now, and how to go on."""
-    failure: KeyAPIError | None = None
+async def _watched(stored: StoredCrawl, watch: Watch) -> KeyAPIError | None:
+    """Run it, and tell how it gets on; returns what ended it early, if something did."""
     async with _signals(stored.engine), watch.running():
         try:
             await stored.run()
         except KeyAPIError as error:
-            failure = error
-    watch.tell_summary(summarize(store), str(path))
-    if failure is None:
-        return
-    if not isinstance(failure, StoreError):
-        watch.tell(f"go on with: {_resume(path)}")
-    raise failure
+            return error
+    return None
 
 
 def _conclude(store: Store, path: Path) -> None:
