@@ -318,10 +318,7 @@ async def _crawl(path: Path, wish: Wish, running: Running, ask: Ask) -> None:
                     )
                 failure = await _watched(stored, watch)
                 watch.tell_summary(summarize(store), str(path))
-                if failure is not None:
-                    if not isinstance(failure, StoreError):
-                        watch.tell(f"go on with: {_resume(path)}")
-                    raise failure
+                _raise(failure, watch, path)
             _conclude(store, path)
 
 
@@ -333,6 +330,15 @@ async def _watched(stored: StoredCrawl, watch: Watch) -> KeyAPIError | None:
         except KeyAPIError as error:
             return error
     return None
+
+
+def _raise(failure: KeyAPIError | None, watch: Watch, path: Path) -> None:
+    """Let what ended the crawl early end the command, too; say how to go on where one can."""
+    if failure is None:
+        return
+    if not isinstance(failure, StoreError):
+        watch.tell(f"go on with: {_resume(path)}")
+    raise failure
 
 
 def _conclude(store: Store, path: Path) -> None:
