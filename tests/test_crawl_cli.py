@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from keyapi_async.cli import main, watch
-from keyapi_async.cli.crawl import age
+from keyapi_async.cli.crawling import age
 from keyapi_async.cli.export import moment
 from keyapi_async.cli.watch import State, Watch, span, summary_lines
 from keyapi_async.crawl import Progress

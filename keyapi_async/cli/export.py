@@ -16,7 +16,7 @@ from keyapi_async.crawl.store import opened
 from keyapi_async.crawl.summary import summarize
 
 from .app import app
-from .crawl import age
+from .crawling import age
 from .errors import naming_options, say
 from .options import File, Flag, LongPeriod, Quiet, Verbose
 
