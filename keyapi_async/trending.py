@@ -195,6 +195,25 @@ class Trending:
         query = MusicDetailQuery.of(period=period, region=region, clip_id=clip_id)
         return await self._session.fetch(query, music_detail_from)
 
+    async def detail(
+        self, query: HashtagDetailQuery | MusicDetailQuery
+    ) -> tuple[HashtagDetail | MusicDetail, str | None]:
+        """One hashtag or sound by its query, and the server's id of the answer.
+
+        Args:
+            query: What to ask, made beforehand.
+
+        Raises:
+            KeyAPIError: As listed for the class; NotFoundError if there is none.
+        """
+        hashtag = isinstance(query, HashtagDetailQuery)
+        parse = hashtag_detail_from if hashtag else music_detail_from
+
+        def parse_with_id(answer: Answer) -> tuple[HashtagDetail | MusicDetail, str | None]:
+            return parse(answer), answer.request_id
+
+        return await self._session.fetch(query, parse_with_id)
+
     def iter_hashtags(
         self,
         *,

@@ -14,8 +14,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments after the command's name; by default those of the process.
 
     Returns:
-        The exit code: 0 complete, 1 failure, 2 usage, 4 authentication, 5 budget or credits,
-        6 given up on 429, 130 interrupted, 141 nobody reads the output any more.
+        The exit code: 0 complete, 1 failure, 2 usage, 3 crawled but for what failed,
+        4 authentication, 5 budget or credits, 6 given up on 429, 130 interrupted, 141 nobody
+        reads the output any more.
     """
     try:
         # Here and not above: without the extra this must end in one line, not in a traceback.

@@ -12,8 +12,8 @@ from .options import FILTERS
 
 EPILOGUE = """The API key is read from the environment variable KEYAPI_TOKEN.
 
-Exit codes: 0 complete, 1 failure, 2 usage, 4 authentication, 5 budget or credits, \
-6 given up on 429, 130 interrupted."""
+Exit codes: 0 complete, 1 failure, 2 usage, 3 crawled but for what failed, 4 authentication, \
+5 budget or credits, 6 given up on 429, 130 interrupted."""
 
 app = App(
     name="keyapi",

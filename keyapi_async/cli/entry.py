@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import serve, trending
+from . import crawl, export, serve, trending
 from .app import app
 from .errors import BROKEN_PIPE, say, verdict
 
-COMMANDS = (trending, serve)
+COMMANDS = (trending, crawl, export, serve)
 
 
 def run(args: Sequence[str]) -> int:

@@ -18,6 +18,8 @@ from keyapi_async.errors import (
 
 FAILURE = 1
 USAGE = 2
+PARTIAL = 3
+"""Of a crawl: it went on, but lists failed."""
 AUTHENTICATION = 4
 BUDGET = 5
 RATE_LIMIT = 6

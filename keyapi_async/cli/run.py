@@ -7,13 +7,14 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from rich.console import RenderableType
 
 from keyapi_async import KeyAPIClient, KeyAPIError, Pager, StopReason
 from keyapi_async.models import Model
 from keyapi_async.trending import Trending
+from keyapi_async.usage import RequestEvent, Usage
 
 from .errors import AUTHENTICATION, CommandError, naming_options, say
 from .options import Output, Requests
@@ -24,6 +25,16 @@ from .tables import Layout
 T = TypeVar("T", bound=Model)
 
 logger = logging.getLogger("keyapi_async")
+
+
+class Watcher(Protocol):
+    """Who is told what the client does."""
+
+    usage: Usage
+
+    def on_event(self, event: RequestEvent) -> None:
+        """Note something."""
+        ...
 
 
 def list_items(
@@ -61,7 +72,7 @@ def perform(work: Coroutine[Any, Any, None], *, verbose: bool) -> None:
 
 
 @asynccontextmanager
-async def connected(ask: Requests, progress: Progress) -> AsyncIterator[KeyAPIClient]:
+async def connected(ask: Requests, progress: Watcher) -> AsyncIterator[KeyAPIClient]:
     """A client of the API, or of a sandbox that lives as long.
 
     Raises:

@@ -1,0 +1,314 @@
+"""`keyapi crawl`: every list of a grid into one file, exactly once."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from shlex import quote
+from typing import Annotated, Any
+
+import attrs
+from cyclopts import Parameter
+from rich.console import Console
+
+from keyapi_async import KeyAPIError, reference
+from keyapi_async.crawl import ENDPOINTS, Plan, Progress, StoreError, grid, read_plan
+from keyapi_async.crawl.engine import Engine, usual_left
+from keyapi_async.crawl.jobs import Options
+from keyapi_async.crawl.plan import endpoint_of, expect
+from keyapi_async.crawl.run import StoredCrawl
+from keyapi_async.crawl.snapshots import Opening, Wish, open_snapshot, unanswered
+from keyapi_async.crawl.store import Store, opened
+from keyapi_async.crawl.summary import summarize
+from keyapi_async.usage import CREDITS_PER_REQUEST
+
+from .app import app, known
+from .crawling import (
+    FILTERS,
+    KEEPING,
+    PLAN,
+    RUN,
+    RUNNING,
+    STORE,
+    Endpoint,
+    Filters,
+    Keeping,
+    Running,
+)
+from .errors import INTERRUPTED, PARTIAL, USAGE, CommandError, naming_options, option
+from .options import ASK, Ask
+from .run import connected, perform
+from .watch import Form, Watch, summary_lines
+
+GRACE = 5.0
+"""Seconds for requests under way to come home after the first Ctrl-C."""
+
+
+@app.command(help_epilogue=known(list(reference.REGIONS), industries=True))
+def crawl(
+    *endpoints: Endpoint,
+    filters: Annotated[Filters, Parameter(name="*", group=PLAN)] = FILTERS,
+    keeping: Annotated[Keeping, Parameter(name="*", group=STORE)] = KEEPING,
+    running: Annotated[Running, Parameter(name="*", group=RUN)] = RUNNING,
+    ask: Ask = ASK,
+) -> None:
+    """Every list of a grid, into one SQLite file, exactly once.
+
+    The same command goes on where it ended; when all is done, it does nothing.
+
+    Args:
+        endpoints: What to crawl.
+        filters: Which lists.
+        keeping: Where to.
+        running: How.
+        ask: Whom to ask.
+    """
+    if keeping.status is not None:
+        _show_status(Path(keeping.status))
+        return
+    wish = _wish(endpoints, filters, keeping)
+    file = keeping.output if keeping.resume is None else keeping.resume
+    if keeping.simulate:
+        _simulate(wish, file)
+        return
+    if file is None:
+        raise CommandError("-o FILE is needed: the file that keeps the crawl", USAGE)
+    perform(_crawl(Path(file), wish, running, ask), verbose=running.verbose)
+
+
+# -- what is wanted ----------------------------------------------------------------------------
+
+
+def _wish(endpoints: tuple[Endpoint, ...], filters: Filters, keeping: Keeping) -> Wish:
+    wish = Wish(
+        extend=keeping.extend,
+        retry_failed=keeping.retry_failed,
+        fresh_within=keeping.fresh_within,
+    )
+    plan = _plan(endpoints, filters)
+    if keeping.resume is not None:
+        said = (field for field in attrs.fields(Filters) if getattr(filters, field.name))
+        if endpoints or keeping.output is not None or next(said, None) is not None:
+            problem = (
+                "--resume takes plan and limits from the file: leave out endpoints and filters"
+            )
+            raise CommandError(problem, USAGE)
+        return wish
+    if plan is None:
+        problem = "nothing to crawl: name endpoints (hashtags videos music), -i FILE or --resume"
+        raise CommandError(problem, USAGE)
+    options = Options(
+        max_items=filters.max_items,
+        max_pages=filters.max_pages,
+        with_details=filters.with_details,
+    )
+    for name in ("max_items", "max_pages"):
+        if (getattr(options, name) or 0) < 0:
+            raise CommandError(f"{option(name)} must not be negative", USAGE)
+    return attrs.evolve(wish, plan=plan, options=options)
+
+
+def _plan(endpoints: tuple[Endpoint, ...], filters: Filters) -> Plan | None:
+    """The queries asked for; None if none were."""
+    given = {
+        field.name: value
+        for field in attrs.fields(Filters)
+        if field.name in _AXES and (value := getattr(filters, field.name))
+    }
+    used: set[str] = set()
+    plan: Plan = () if filters.input is None else _read(filters.input)
+    for endpoint in endpoints:
+        known = attrs.fields_dict(ENDPOINTS[endpoint])
+        values: dict[str, Any] = {name: value for name, value in given.items() if name in known}
+        used |= values.keys()
+        if filters.every_region:
+            values["region"] = _EVERY_REGION[endpoint]
+        with naming_options():
+            plan += grid(endpoint, **values)
+    for name in given:
+        if name not in used:
+            what = " or ".join(endpoints) or "what comes from a file"
+            raise CommandError(f"{option(name)} says nothing about {what}", USAGE)
+    if filters.every_region and (filters.region or not endpoints):
+        problem = "--every-region needs an endpoint, and leaves nothing to say to --region"
+        raise CommandError(problem, USAGE)
+    return tuple(dict.fromkeys(plan)) if endpoints or filters.input is not None else None
+
+
+_AXES = (
+    "region",
+    "period",
+    "industry_id",
+    "order_by",
+    "search_keyword",
+    "new_to_top_100",
+    "commercial_music",
+)
+_EVERY_REGION = {
+    "hashtags": tuple(reference.REGIONS),
+    "videos": tuple(reference.VIDEO_REGIONS),
+    "music": tuple(reference.REGIONS),
+}
+
+
+def _read(name: str) -> Plan:
+    try:
+        if name == "-":
+            return read_plan(sys.stdin, "standard input")
+        with Path(name).open(encoding="utf-8") as lines:
+            return read_plan(lines, name)
+    except ValueError as error:
+        raise CommandError(str(error), USAGE) from None
+    except OSError as error:
+        raise CommandError(f"can't read {name}: {error.strerror or error}") from None
+
+
+# -- looking -----------------------------------------------------------------------------------
+
+
+def _show_status(path: Path) -> None:
+    with opened(path) as store:
+        for line in summary_lines(summarize(store), str(path)):
+            print(line)  # noqa: T201
+
+
+def _simulate(wish: Wish, file: str | None) -> None:
+    """Say what it would take: nothing is sent, nothing written."""
+    jobs, options, skipped = _left(wish, file)
+    if skipped:
+        print(f"{skipped} queries are done already")  # noqa: T201
+    for name in ENDPOINTS:
+        count = sum(endpoint_of(job.query) == name for job in jobs)
+        if count:
+            print(f"{name}: {count} queries")  # noqa: T201
+    pages = sum(usual_left(job, options) for job in jobs)
+    details = expect((job.query for job in jobs), **attrs.asdict(options)).details
+    credits_ = (pages + details) * CREDITS_PER_REQUEST
+    more = f" and {details} details" if details else ""
+    print(  # noqa: T201
+        f"{len(jobs)} queries, about {pages} pages{more}, {credits_} credits "
+        "if lists are as long as usual"
+    )
+
+
+def _left(wish: Wish, file: str | None) -> tuple[list[Any], Options, int]:
+    """The jobs that are left, and how many queries are done."""
+    path = Path(file) if file is not None else None
+    if path is None or not path.exists():
+        return unanswered(None, wish)
+    with opened(path) as store:
+        return unanswered(store, wish)
+
+
+# -- running -----------------------------------------------------------------------------------
+
+
+async def _crawl(path: Path, wish: Wish, running: Running, ask: Ask) -> None:
+    progress = Progress()
+    watch = Watch(progress, _form(running), ask.max_credits)
+    if ask.sandbox:
+        watch.tell("asking a sandbox: the data is made up, no key is used")
+    async with connected(ask, watch) as client:
+        with opened(path, create=True) as store:
+            opening = open_snapshot(store, wish)
+            watch.tell(_announcement(path, opening), snapshot=opening.snapshot)
+            if opening.pending:
+                with naming_options():
+                    stored = StoredCrawl(
+                        client,
+                        store,
+                        opening,
+                        concurrency=running.concurrency,
+                        keep_going=running.keep_going,
+                        progress=progress,
+                    )
+                failure = await _watched(stored, watch)
+                watch.tell_summary(summarize(store), str(path))
+                _raise(failure, watch, path)
+            _conclude(store, path)
+
+
+async def _watched(stored: StoredCrawl, watch: Watch) -> KeyAPIError | None:
+    """Run it, and tell how it gets on; returns what ended it early, if something did."""
+    async with _signals(stored.engine), watch.running():
+        try:
+            await stored.run()
+        except KeyAPIError as error:
+            return error
+    return None
+
+
+def _raise(failure: KeyAPIError | None, watch: Watch, path: Path) -> None:
+    """Let what ended the crawl early end the command, too; say how to go on where one can."""
+    if failure is None:
+        return
+    if not isinstance(failure, StoreError):
+        watch.tell(f"go on with: {_resume(path)}")
+    raise failure
+
+
+def _conclude(store: Store, path: Path) -> None:
+    summary = summarize(store, failures=0)
+    if summary.pending:
+        raise CommandError(f"interrupted; go on with: {_resume(path)}", INTERRUPTED)
+    if summary.failed:
+        raise CommandError(
+            f"{summary.failed} of {summary.queries} lists failed; "
+            f"try them again with: {_resume(path)} --retry-failed",
+            PARTIAL,
+        )
+
+
+def _announcement(path: Path, opening: Opening) -> str:
+    name = f"{path}: snapshot {opening.snapshot}"
+    skipped = f"{opening.done} of {opening.queries} lists are done"
+    if opening.failed:
+        skipped += f" and {opening.failed} failed (--retry-failed tries them again)"
+    if not opening.pending:
+        return f"{name} is finished: {skipped}; nothing to do (--fresh-within fetches anew)"
+    if opening.is_new:
+        return f"{name}: {opening.queries} lists"
+    paid = f"{opening.pages} pages ({opening.pages * CREDITS_PER_REQUEST} credits)"
+    return f"going on with {name}: {skipped}, {paid} are not paid again"
+
+
+def _resume(path: Path) -> str:
+    return f"keyapi crawl --resume {quote(str(path))}"
+
+
+def _form(running: Running) -> Form:
+    if running.log_json:
+        return "json"
+    if running.quiet:
+        return "quiet"
+    console = Console(stderr=True)
+    on_terminal = sys.stderr.isatty() and not console.is_dumb_terminal and not running.verbose
+    return "live" if on_terminal else "plain"
+
+
+@asynccontextmanager
+async def _signals(engine: Engine) -> AsyncIterator[None]:
+    """Let the first Ctrl-C or SIGTERM end the crawl in good order, a second one at once."""
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if engine.stopping:
+            engine.cancel()
+        else:
+            engine.stop()
+            loop.call_later(GRACE, engine.cancel)
+
+    handled = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, stop)
+            handled.append(number)
+        except NotImplementedError:  # pragma: no cover - Windows, where Ctrl-C cancels
+            break
+    try:
+        yield
+    finally:
+        for number in handled:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,278 @@
+"""Gives a crawl away in forms that other tools open: JSONL, CSV, Parquet, a DuckDB database."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from attrs import frozen
+
+from . import tables
+from .errors import StoreError
+from .plan import ENDPOINTS
+from .store import Store
+from .tables import PLACE_KEY
+
+FORMS: Final = (".jsonl", ".csv", ".parquet", ".duckdb")
+
+_COPY: Final = {
+    ".csv": "FORMAT CSV, HEADER",
+    ".parquet": "FORMAT PARQUET, COMPRESSION ZSTD",
+}
+_LISTS = """
+SELECT l.id, q.endpoint, q.params, l.snapshot FROM lists l JOIN queries q ON q.id = l.query
+WHERE {where} ORDER BY l.id
+"""
+_ITEMS = """
+SELECT i.page, i.position, p.retrieved_at, p.request_id, i.json FROM items i
+JOIN pages p ON p.list = i.list AND p.page = i.page
+WHERE i.list = ? AND p.retrieved_at >= ? AND p.retrieved_at < ? ORDER BY i.page, i.position
+"""
+
+
+@frozen(kw_only=True)
+class Selection:
+    """Which items to export; by default all of the newest snapshot.
+
+    Attributes:
+        endpoints: Only those of these endpoints.
+        regions: Only those of queries with these regions.
+        periods: Only those of queries with these periods.
+        since: Only those that came at this Unix time or later.
+        until: Only those that came before this Unix time.
+        all_snapshots: Those of every snapshot.
+    """
+
+    endpoints: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    periods: tuple[int, ...] = ()
+    since: float | None = None
+    until: float | None = None
+    all_snapshots: bool = False
+
+    def lists(self) -> tuple[str, list[object]]:
+        """Which lists: an SQL condition and its values."""
+        terms = ["1" if self.all_snapshots else "l.snapshot = (SELECT max(id) FROM snapshots)"]
+        values: list[object] = []
+        for column, wanted in (
+            ("q.endpoint", self.endpoints),
+            ("json_extract(q.params, '$.region')", self.regions),
+            ("json_extract(q.params, '$.period')", tuple(map(str, self.periods))),
+        ):
+            if wanted:
+                terms.append(f"{column} IN ({', '.join('?' * len(wanted))})")
+                values += wanted
+        return " AND ".join(terms), values
+
+
+@frozen
+class Exported:
+    """One file that was written, and how many items are in it."""
+
+    path: Path
+    items: int
+
+
+def export(store: Store, path: Path, selection: Selection) -> list[Exported]:
+    """Write what is selected to files; each gets its name when it is complete.
+
+    A CSV or Parquet file holds one table: where several endpoints are selected, each gets a file
+    of its own, such as `out.hashtags.parquet`.
+
+    Args:
+        store: The store.
+        path: The file; how its name ends decides the form, one of `FORMS`.
+        selection: Which items.
+
+    Raises:
+        ValueError: The name ends in nothing known.
+        StoreError: The store can't be read, the file not be written, or DuckDB is missing.
+    """
+    form = path.suffix.lower()
+    if form not in FORMS:
+        raise ValueError(f"output must end in one of {' '.join(FORMS)}, not {path.name!r}")
+    try:
+        if form == ".jsonl":
+            return [_file(path, lambda part: _write_jsonl(store, part, selection))]
+        return _export_tables(store, path, selection, form)
+    except OSError as error:
+        raise StoreError(f"{path}: can't be written: {error.strerror or error}") from None
+
+
+@frozen
+class _Found:
+    """One item of the export, and where it was found."""
+
+    endpoint: str
+    params: str
+    snapshot: int
+    page: int
+    position: int
+    at: float
+    request_id: str | None
+    item: str
+
+
+def write_lines(store: Store, selection: Selection, stream: TextIO) -> int:
+    """Write what is selected as JSON lines; returns how many items there were."""
+    count = 0
+    for found in _found(store, selection):
+        place = {
+            "endpoint": found.endpoint,
+            "query": _filters(found.params),
+            "page": found.page,
+            "position": found.position,
+            "retrieved_at": _moment(found.at),
+            "request_id": found.request_id,
+        }
+        stream.write(_with_place(found.item, place))
+        count += 1
+    return count
+
+
+def _write_jsonl(store: Store, part: Path, selection: Selection) -> int:
+    with part.open("w", encoding="utf-8", newline="\n") as stream:
+        return write_lines(store, selection, stream)
+
+
+def _found(store: Store, selection: Selection) -> Iterator[_Found]:
+    # List by list: each is read in the order of an index, and nothing is ever sorted.
+    since = -math.inf if selection.since is None else selection.since
+    until = math.inf if selection.until is None else selection.until
+    where, values = selection.lists()
+    for number, *query in store.each(_LISTS.format(where=where), *values):
+        for row in store.each(_ITEMS, number, since, until):
+            yield _Found(*query, *row)
+
+
+def _filters(params: str) -> dict[str, str]:
+    return {k: v for k, v in json.loads(params).items() if k not in ("page", "limit")}
+
+
+def _moment(at: float) -> str:
+    moment = datetime.fromtimestamp(at, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _with_place(item: str, place: object) -> str:
+    """An item and its place on one line: what was received stays letter for letter."""
+    body = item[:-1] + ("," if item != "{}" else "")
+    text = json.dumps(place, ensure_ascii=False, separators=(",", ":"))
+    return f'{body}"{PLACE_KEY}":{text}}}\n'
+
+
+def _file(path: Path, write: Callable[[Path], int]) -> Exported:
+    """Write a part file, then give it its name."""
+    path = Path(os.path.realpath(path))
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    try:
+        count = write(part)
+        part.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
+    return Exported(path, count)
+
+
+# -- tables, by DuckDB -------------------------------------------------------------------------
+
+
+def _export_tables(store: Store, path: Path, selection: Selection, form: str) -> list[Exported]:
+    duckdb = _import_duckdb()
+    endpoints = _endpoints(store, path, selection)
+    raw = {name: path.with_name(f"{path.name}.{name}.part") for name in endpoints}
+    problem = ""
+    try:
+        counts = _write_raw(store, selection, raw)
+        return _tables(path, form, raw, counts)
+    except duckdb.Error as error:
+        problem = str(error)
+    finally:
+        for file in raw.values():
+            file.unlink(missing_ok=True)
+    raise StoreError(f"{path}: DuckDB could not write it: {problem}")
+
+
+def _tables(path: Path, form: str, raw: dict[str, Path], counts: dict[str, int]) -> list[Exported]:
+    if form == ".duckdb":
+        return [_file(path, partial(_write_database, raw, counts))]
+    written = []
+    for name, file in raw.items():
+        target = path if len(raw) == 1 else path.with_suffix(f".{name}{path.suffix}")
+        query = tables.select(name, file, nested=form == ".parquet")
+        written.append(_file(target, partial(_write_table, query, _COPY[form], counts[name])))
+    return written
+
+
+def _endpoints(store: Store, path: Path, selection: Selection) -> list[str]:
+    """The endpoints of the tables, whether anything is selected of them or not."""
+    known = [name for (name,) in store.rows("SELECT DISTINCT endpoint FROM queries")]
+    wanted = selection.endpoints or known
+    found = [name for name in ENDPOINTS if name in known and name in wanted]
+    if not found:
+        raise StoreError(f"{path}: nothing to export: {store.path} has no {', '.join(wanted)}")
+    return found
+
+
+def _import_duckdb() -> Any:
+    try:
+        import duckdb  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError:
+        raise StoreError(
+            "this form needs DuckDB: pip install 'keyapi-async[export]' (.jsonl needs nothing)"
+        ) from None
+    return duckdb
+
+
+def _write_raw(store: Store, selection: Selection, raw: dict[str, Path]) -> dict[str, int]:
+    """Write the rows of each endpoint as JSON lines for DuckDB to read."""
+    counts = dict.fromkeys(raw, 0)
+    with ExitStack() as stack:
+        streams = {
+            name: stack.enter_context(file.open("w", encoding="utf-8", newline="\n"))
+            for name, file in raw.items()
+        }
+        for found in _found(store, selection):
+            place: dict[str, object] = {
+                f"query_{name}": value for name, value in _filters(found.params).items()
+            }
+            place |= {"page": found.page, "position": found.position, "snapshot": found.snapshot}
+            place |= {"retrieved_at": _moment(found.at)[:-1], "request_id": found.request_id}
+            streams[found.endpoint].write(_with_place(_readable(found.item), place))
+            counts[found.endpoint] += 1
+    return counts
+
+
+def _readable(item: str) -> str:
+    """An item without half characters (lone surrogates), which no table takes."""
+    if "\\ud" not in item:
+        return item
+    text = json.dumps(json.loads(item), ensure_ascii=False)
+    return text.encode(errors="replace").decode()
+
+
+def _write_table(query: str, options: str, count: int, part: Path) -> int:
+    with _duck() as db:
+        db.execute(f"COPY ({query}) TO {tables.text(str(part))} ({options})")
+    return count
+
+
+def _write_database(raw: dict[str, Path], counts: dict[str, int], part: Path) -> int:
+    with _duck(str(part)) as db:
+        for name, file in raw.items():
+            db.execute(f"CREATE TABLE {name} AS {tables.select(name, file, nested=True)}")
+    return sum(counts.values())
+
+
+def _duck(path: str = ":memory:") -> Any:
+    # All that is needed is in the package: nothing is to be fetched from anywhere.
+    return _import_duckdb().connect(path, config={"autoinstall_known_extensions": "false"})

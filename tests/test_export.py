@@ -1,0 +1,294 @@
+"""What leaves the store: JSONL letter for letter, typed tables, complete files or none."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import math
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from keyapi_async.crawl import StoreError, crawl_to, grid
+from keyapi_async.crawl.export import Selection, export, write_lines
+from keyapi_async.crawl.store import Store, opened
+from keyapi_async.crawl.tables import MODELS, columns, query_columns
+from keyapi_async.sandbox import Sandbox
+
+COUNTS = {"hashtags": 200, "hashtag_detail": 40, "videos": 500, "music": 100, "music_detail": 20}
+
+
+@pytest.fixture(scope="module")
+def crawled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two snapshots: all endpoints in the first, one list in the second."""
+    file = tmp_path_factory.mktemp("crawl") / "trends.sqlite"
+
+    async def fill() -> None:
+        async with Sandbox() as sandbox, sandbox.client(qps=math.inf) as client:
+            small = grid("hashtags", region=["US", "GB"], period=30) + grid("music", region="GB")
+            await crawl_to(file, client, small, max_items=20, with_details=True)
+            plan = grid("hashtags", region=["US", "GB"], period=30) + grid("music", region="GB")
+            await crawl_to(file, client, plan + grid("videos"), extend=True, with_details=False)
+
+    asyncio.run(fill())
+    with closing(sqlite3.connect(file)) as db:  # the hashtags of the US again, three days later
+        db.execute(
+            "INSERT INTO snapshots SELECT 2, started_at + 259200, NULL, options FROM snapshots"
+        )
+        db.execute(
+            "INSERT INTO lists SELECT 1000, 2, query, state, next_page, next_offset, pages, items, "
+            "duplicates, total, stop_reason, error, finished_at FROM lists WHERE id = 1"
+        )
+        db.execute(
+            "INSERT INTO pages SELECT 1000, page, request_id, retrieved_at + 259200, credits, "
+            "status FROM pages WHERE list = 1"
+        )
+        db.execute(
+            "INSERT INTO items SELECT NULL, 1000, page, position, item_id, json FROM items "
+            "WHERE list = 1"
+        )
+        db.commit()
+    return file
+
+
+@pytest.fixture
+def store(crawled: Path) -> Iterator[Store]:
+    with opened(crawled) as store:
+        yield store
+
+
+def lines(store: Store, **selection: Any) -> list[dict[str, Any]]:
+    stream = io.StringIO()
+    count = write_lines(store, Selection(**selection), stream)
+    found = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert len(found) == count
+    return found
+
+
+def query(sql: str) -> list[Any]:
+    with duckdb.connect() as db:
+        return db.execute(sql).fetchall()
+
+
+def test_lines_are_raw_items_with_their_place(store: Store) -> None:
+    with Sandbox() as sandbox:
+        expected = sandbox.items("hashtags", region="US", period="30")
+    found = lines(store)
+    assert [{k: v for k, v in item.items() if k != "_keyapi"} for item in found] == expected
+    place = found[20]["_keyapi"]
+    assert list(found[20])[-1] == "_keyapi"
+    assert place.pop("request_id")
+    assert place.pop("retrieved_at").endswith("Z")
+    assert place == {
+        "endpoint": "hashtags",
+        "query": {
+            "period": "30",
+            "region": "US",
+            "industry_id": "nothing",
+            "new_to_top_100": "false",
+        },
+        "page": 2,
+        "position": 1,
+    }
+
+
+def test_lines_keep_every_letter(crawled: Path, store: Store, tmp_path: Path) -> None:
+    (exported,) = export(store, tmp_path / "out.jsonl", Selection(all_snapshots=True))
+    assert exported.items == sum(COUNTS.values()) + 100
+    texts = store.rows("SELECT json FROM items")
+    written = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
+    assert sorted(line.partition(',"_keyapi":')[0] + "}" for line in written) == sorted(
+        text for (text,) in texts
+    )
+
+
+@pytest.mark.parametrize(
+    ("selection", "count"),
+    [
+        ({}, 100),
+        ({"all_snapshots": True}, 960),
+        ({"all_snapshots": True, "endpoints": ("videos",)}, 500),
+        ({"all_snapshots": True, "endpoints": ("videos", "music")}, 600),
+        ({"all_snapshots": True, "regions": ("GB",)}, 100 + 20 + 100 + 20),
+        ({"all_snapshots": True, "regions": ("GB",), "periods": (7,)}, 120),
+        ({"all_snapshots": True, "periods": (7, 30)}, 960),
+        ({"regions": ("XX",)}, 0),
+        ({"periods": (120,)}, 0),
+    ],
+)
+def test_filters(selection: dict[str, Any], count: int, store: Store) -> None:
+    assert len(lines(store, **selection)) == count
+
+
+def test_filters_by_time(store: Store) -> None:
+    ((middle,),) = store.rows("SELECT max(retrieved_at) - 86400 FROM pages")
+    assert len(lines(store, all_snapshots=True, since=middle)) == 100
+    assert len(lines(store, all_snapshots=True, until=middle)) == 860
+    assert lines(store, until=middle) == []
+
+
+def test_parquet_has_types_and_one_file_per_endpoint(store: Store, tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    written = export(store, out, Selection(all_snapshots=True))
+    counts = COUNTS | {"hashtags": 300}
+    assert {one.path.name: one.items for one in written} == {
+        f"out.{name}.parquet": count for name, count in counts.items()
+    }
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        one.path.name for one in written
+    )
+    with duckdb.connect() as db:
+        described = db.execute(f"DESCRIBE FROM '{tmp_path}/out.hashtags.parquet'").fetchall()
+    kinds = {row[0]: row[1] for row in described}
+    assert kinds["hashtag_id"] == kinds["query_region"] == "VARCHAR"
+    assert kinds["video_views"] == kinds["publish_cnt"] == kinds["rank"] == "BIGINT"
+    assert kinds["trend"].replace('"', "") == "STRUCT(time BIGINT, value DOUBLE)[]"
+    assert kinds["retrieved_at"] == "TIMESTAMP"
+    assert kinds["is_promoted"] == kinds["query_new_to_top_100"] == "BOOLEAN"
+
+
+def test_tables_have_what_the_lines_have(store: Store, tmp_path: Path) -> None:
+    export(store, tmp_path / "out.duckdb", Selection(all_snapshots=True))
+    with duckdb.connect(str(tmp_path / "out.duckdb"), read_only=True) as db:
+        for name in MODELS:
+            table = db.execute(f"FROM {name}")
+            names = [column[0] for column in table.description or ()]
+            rows = [dict(zip(names, row, strict=True)) for row in table.fetchall()]
+            expected = [
+                item
+                for item in lines(store, all_snapshots=True)
+                if item["_keyapi"]["endpoint"] == name
+            ]
+            assert len(rows) == len(expected)
+            for row, item in zip(rows, expected, strict=True):
+                place = item["_keyapi"]
+                flat = {**item, **item.get("sound", {})}
+                for field in {*columns(name), *flat} & {*names} - {"page", "position"}:
+                    assert same(row[field], flat.get(field)), field
+                assert (row["page"], row["position"]) == (place["page"], place["position"])
+                assert row["retrieved_at"].isoformat()[:19] == place["retrieved_at"][:19]
+                assert str(row["query_period"]) == place["query"]["period"]
+                assert row["request_id"] == place["request_id"]
+
+
+def same(cell: Any, value: Any) -> bool:
+    """Whether a cell of a table is what the wire had: ids become text, what is missing null."""
+    if isinstance(cell, dict):
+        return all(same(cell[key], (value or {}).get(key)) for key in cell)
+    if isinstance(cell, list):
+        return len(cell) == len(value) and all(map(same, cell, value))
+    return bool(cell == value or (isinstance(cell, str) and cell == str(value)))
+
+
+def test_csv_has_lists_as_json(store: Store, tmp_path: Path) -> None:
+    (one,) = export(store, tmp_path / "out.csv", Selection(endpoints=("hashtags",)))
+    assert (one.path, one.items) == (tmp_path / "out.csv", 100)
+    with one.path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    expected = lines(store)
+    assert [row["hashtag_id"] for row in rows] == [item["hashtag_id"] for item in expected]
+    assert json.loads(rows[0]["trend"]) == expected[0]["trend"]
+    assert rows[0]["query_region"] == "US"
+
+
+def test_an_export_without_items_still_has_its_columns(store: Store, tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    (one,) = export(store, out, Selection(endpoints=("videos",)))
+    assert one.items == 0
+    assert query(f"SELECT count(*), max(item_id) FROM '{out}'") == [(0, None)]
+
+
+def test_what_is_not_there_is_said(store: Store, tmp_path: Path, crawled: Path) -> None:
+    with (
+        opened(tmp_path / "empty.sqlite", create=True) as empty,
+        pytest.raises(StoreError, match=r"empty.sqlite has no videos"),
+    ):
+        export(empty, tmp_path / "out.csv", Selection(endpoints=("videos",)))
+    with pytest.raises(ValueError, match=r"output must end in one of .jsonl .csv .parquet .duckdb"):
+        export(store, tmp_path / "out.xlsx", Selection())
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.parquet", "out.duckdb"])
+def test_a_failed_export_leaves_the_old_file(
+    name: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / name
+    out.write_text("of yesterday")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(StoreError, match=f"{name}: can't be written: No space left on device"):
+        export(store, out, Selection(endpoints=("hashtags",)))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert out.read_text() == "of yesterday"
+
+
+def test_a_folder_that_is_not_there(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="can't be written: No such file"):
+        export(store, tmp_path / "no" / "out.jsonl", Selection())
+
+
+def test_an_older_file_is_replaced(store: Store, tmp_path: Path) -> None:
+    for name in ("out.jsonl", "out.duckdb"):
+        (tmp_path / name).write_text("of yesterday")
+        (tmp_path / f"{name}.part").write_text("of a killed one")
+        (one,) = export(store, tmp_path / name, Selection(endpoints=("hashtags",)))
+        assert one.path.stat().st_size > 1000
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.duckdb", "out.jsonl"]
+
+
+def test_without_duckdb_the_extra_is_named(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    with pytest.raises(StoreError, match=r"pip install 'keyapi-async\[export\]'"):
+        export(store, tmp_path / "out.csv", Selection())
+    assert export(store, tmp_path / "out.jsonl", Selection())
+
+
+def test_half_an_emoji_and_numbers_too_long(crawled: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.sqlite"
+    copy.write_bytes(crawled.read_bytes())
+    half = r'{"hashtag_id":"1","hashtag_name":"half \ud83d","_":"\ud83c\udf89"}'
+    with closing(sqlite3.connect(copy)) as db:
+        db.execute(
+            "UPDATE items SET json = ? WHERE list = 1000 AND page = 1 AND position = 1", [half]
+        )
+        db.commit()
+    out = tmp_path / "out.parquet"
+    with opened(copy) as store:
+        export(store, out, Selection(endpoints=("hashtags",)))
+        assert query(f"SELECT hashtag_name FROM '{out}' LIMIT 1") == [("half ?",)]
+        assert lines(store)[0]["hashtag_name"] == "half \ud83d"
+    with closing(sqlite3.connect(copy)) as db:
+        long = '{"hashtag_id":"1","hashtag_name":"a","rank":99999999999999999999}'
+        db.execute("UPDATE items SET json = ? WHERE list = 1000", [long])
+        db.commit()
+    with (
+        opened(copy) as store,
+        pytest.raises(StoreError, match=r"out.parquet: DuckDB could not write it: "),
+    ):
+        export(store, out, Selection(endpoints=("hashtags",)))
+
+
+def test_each_query_has_its_columns() -> None:
+    assert query_columns("music") == {
+        "query_search_keyword": "VARCHAR",
+        "query_period": "BIGINT",
+        "query_region": "VARCHAR",
+        "query_new_to_top_100": "BOOLEAN",
+        "query_commercial_music": "BOOLEAN",
+    }
+    assert columns("hashtag_detail")["longevity"] == (
+        'STRUCT("popular_days" BIGINT, "current_popularity" DOUBLE)'
+    )
