@@ -17,11 +17,15 @@ from keyapi_async.sandbox import Sandbox
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-COMMANDS = [
-    line
-    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    for line in re.findall(r"(?:^|&& )(keyapi .*)$", block, re.MULTILINE)
+SECTIONS = [
+    [
+        line
+        for block in re.findall(r"```(?:sh|console)\n(.*?)```", section, re.DOTALL)
+        for line in block.splitlines()
+    ]
+    for section in re.split(r"^##+ ", README, flags=re.MULTILINE)
 ]
+COMMAND = re.compile(r"(?:^|^\$ |&& )(keyapi .*)$")
 
 
 @pytest.fixture
@@ -53,13 +57,20 @@ def test_every_example_runs(example, sandbox, keyapi_sandbox):
     assert sandbox.requests or keyapi_sandbox.requests
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_works(command, sandbox, monkeypatch, tmp_path, capsys):
+@pytest.mark.parametrize("lines", filter(None, SECTIONS), ids=lambda lines: lines[0][:40])
+def test_every_command_works(lines, sandbox, monkeypatch, tmp_path, capsys):
+    """The commands of a section follow each other in one folder."""
     monkeypatch.chdir(tmp_path)
-    assert main(shlex.split(command)[1:]) == 0
-    assert capsys.readouterr().out or list(tmp_path.iterdir())
+    queries = [line for line in lines if line.startswith("{")]
+    Path("daily.jsonl").write_text("\n".join(queries), encoding="utf-8")
+    for command in filter(None, map(COMMAND.search, lines)):
+        words = shlex.split(command[1])[1:]
+        hurry = ["--rate", "1000"] if words[0] == "crawl" else []
+        assert main(words + hurry) == 0, (command[1], capsys.readouterr().err)
+        told = capsys.readouterr()
+        assert told.out or told.err or "-o" in words
 
 
 def test_the_readme_has_examples():
     assert len(EXAMPLES) >= 10
-    assert len(COMMANDS) >= 5
+    assert sum(bool(COMMAND.search(line)) for lines in SECTIONS for line in lines) >= 10
