@@ -18,12 +18,9 @@ from keyapi_async.sandbox import Sandbox
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 SECTIONS = [
-    [
-        line
-        for block in re.findall(r"```(?:sh|console)\n(.*?)```", section, re.DOTALL)
-        for line in block.splitlines()
-    ]
+    re.findall(r"^.+$", "\n".join(blocks), re.MULTILINE)
     for section in re.split(r"^##+ ", README, flags=re.MULTILINE)
+    if (blocks := re.findall(r"```(?:sh|console)\n(.*?)```", section, re.DOTALL))
 ]
 COMMAND = re.compile(r"(?:^|^\$ |&& )(keyapi .*)$")
 
@@ -57,7 +54,7 @@ def test_every_example_runs(example, sandbox, keyapi_sandbox):
     assert sandbox.requests or keyapi_sandbox.requests
 
 
-@pytest.mark.parametrize("lines", filter(None, SECTIONS), ids=lambda lines: lines[0][:40])
+@pytest.mark.parametrize("lines", SECTIONS, ids=lambda lines: lines[0][:40])
 def test_every_command_works(lines, sandbox, monkeypatch, tmp_path, capsys):
     """The commands of a section follow each other in one folder."""
     monkeypatch.chdir(tmp_path)
