@@ -10,8 +10,9 @@ import asyncio
 import copy
 import logging
 from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Literal, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from attrs import define, field
 
@@ -38,6 +39,9 @@ logger = logging.getLogger("keyapi_async")
 logger.addHandler(logging.NullHandler())  # silent, unless the program configures logging
 
 _T = TypeVar("_T")
+
+
+_quoted = lru_cache(maxsize=1024)(partial(quote, safe=""))  # crawls send few values, often
 
 
 @define(eq=False)
@@ -121,7 +125,8 @@ class Session:
         await self._transport.close()
 
     async def _answer(self, call: _Call) -> Answer:
-        path_and_query = f"{call.path}?{urlencode(call.params, quote_via=quote, safe='')}"
+        query = "&".join(f"{name}={_quoted(text)}" for name, text in call.params.items())
+        path_and_query = f"{call.path}?{query}"
         wait = 0.0
         while True:
             self._check_open()
