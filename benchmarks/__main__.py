@@ -7,7 +7,7 @@ import asyncio
 import json
 from pathlib import Path
 
-from benchmarks import calls, decode, growth, memory, pace, startup, throughput
+from benchmarks import calls, crawl, decode, growth, memory, pace, startup, throughput
 from benchmarks.report import Table, compare, goals, save
 
 BENCHMARKS = {
@@ -17,6 +17,7 @@ BENCHMARKS = {
     "throughput": throughput.run,
     "memory": memory.run,
     "growth": growth.run,
+    "crawl": crawl.run,
     "pace": pace.run,
 }
 

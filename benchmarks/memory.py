@@ -93,7 +93,7 @@ async def _in_process(*job: str) -> float:
     return float(json.loads(output))
 
 
-def _memory() -> int:
+def memory_used() -> int:
     """Bytes of this process that are in memory; at its highest, where the system has no /proc."""
     gc.collect()
     file = Path("/proc/self/statm")
@@ -104,9 +104,9 @@ def _memory() -> int:
 
 async def _growth(one_list: Callable[[], Awaitable[None]]) -> float:
     await in_flight(one_list, WARM, AT_ONCE)
-    before = _memory()
+    before = memory_used()
     await in_flight(one_list, LISTS - WARM, AT_ONCE)
-    return (_memory() - before) / _MB
+    return (memory_used() - before) / _MB
 
 
 async def _stream(way: str, url: str) -> float:
@@ -131,13 +131,13 @@ def _keep(way: str, endpoint: str) -> float:
     shape = next(shape for shape in decode.SHAPES if shape.endpoint == endpoint)
     make = decode.ways(shape)[way]
     kept: list[object] = [make(page(endpoint, number, pages=KEPT)) for number in range(1, 11)]
-    before = _memory()
+    before = memory_used()
     size = 0
     for number in range(1, KEPT + 1):
         body = page(endpoint, number, pages=KEPT)
         size += len(body)
         kept.append(make(body))
-    return (_memory() - before) / size
+    return (memory_used() - before) / size
 
 
 if __name__ == "__main__":

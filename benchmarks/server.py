@@ -34,10 +34,12 @@ class Stats:
     Attributes:
         requests: Requests of pages.
         cpu: Seconds of CPU.
+        seconds: Seconds from the first request of a page to the last.
     """
 
     requests: int
     cpu: float
+    seconds: float
 
 
 @frozen
@@ -80,15 +82,23 @@ class _Lists:
     total: int | None
     latency: float
     requests: int = 0
+    first: float = 0.0
+    last: float = 0.0
 
     def connection(self) -> _Connection:
         return _Connection(self)
 
     def answer(self, target: str) -> bytes:
         if target == "/stats":
-            stats = {"requests": self.requests, "cpu": time.process_time()}
+            stats = {
+                "requests": self.requests,
+                "cpu": time.process_time(),
+                "seconds": self.last - self.first,
+            }
             return _http(b"200 OK", json.dumps(stats).encode())
         self.requests += 1
+        self.last = time.monotonic()
+        self.first = self.first or self.last
         return _page(target, self.pages, self.total)
 
 
