@@ -23,7 +23,7 @@ LISTS = 800
 PAGES = 25
 QPS = 200
 LATENCY = 0.1
-WARM = 1000  # pages after which memory counts
+WARM = 5000  # pages after which memory counts: by then all lists in hand have begun
 
 _MB = 2**20
 

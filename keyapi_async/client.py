@@ -7,13 +7,14 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 from urllib.parse import urlsplit
 
 from .errors import ConfigurationError, shown
 from .pacing import Pacer
-from .retry import RetryPolicy, number
+from .retry import RetryPolicy, as_float
 from .session import Session
 from .transport import Transport
 from .trending import Trending
@@ -40,7 +41,8 @@ class KeyAPIClient:
         adaptive: Step down on repeated 429s and climb back. Default True.
         margin: Share of `qps` left unused for the jitter of the path. Default 0.03.
         limiter: Entered (`async with`) for each attempt instead of pacing by `qps`, to share one
-            limit between clients or machines. A 429 still pauses this client.
+            limit between clients or machines; `qps`, `margin` and `adaptive` then don't matter.
+            A 429 still pauses this client.
         timeout: Seconds for one attempt; waiting for its turn is not counted. Default 30.
         retry: When to try again.
         max_credits: Never spend more than this in this client's life; what may have been
@@ -88,6 +90,12 @@ class KeyAPIClient:
             )
         if not isinstance(retry, RetryPolicy):
             raise ConfigurationError(f"retry must be a RetryPolicy, not {shown(retry)}")
+        if limiter is not None and not isinstance(limiter, AbstractAsyncContextManager):
+            raise ConfigurationError(f"limiter must work with `async with`, not {shown(limiter)}")
+        if on_event is not None and (not callable(on_event) or iscoroutinefunction(on_event)):
+            raise ConfigurationError(
+                f"on_event must be a plain function (not a coroutine's), not {shown(on_event)}"
+            )
         if session is not None and trace_configs:
             raise ConfigurationError(
                 "trace_configs goes with the client's own session: give it to yours instead"
@@ -141,7 +149,7 @@ class KeyAPIClient:
 
 
 def _number(name: str, value: object, allowed: str, *, ok: Callable[[float], bool]) -> None:
-    if not ok(number(value)):
+    if not ok(as_float(value)):
         raise ConfigurationError(f"{name} must be a number {allowed}, not {shown(value)}")
 
 
@@ -181,7 +189,8 @@ def _url_problem(url: str) -> str:
         return "it must not hold a query or a fragment"
     if parts.scheme not in ("https", "http") or not parts.hostname or parts.port == 0:
         return f"it must look like {DEFAULT_BASE_URL}, not {url!r}"
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+    parts.hostname.encode("idna")  # a ValueError if no such host can be
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
         return f"http:// would send the key in the clear to {parts.hostname}; use https://"
     return ""
 

@@ -158,7 +158,7 @@ class Hashtag(Model):
     """A trending hashtag.
 
     `publish_cnt` counts posts and `video_views` views within the period. `rank_diff_type` is
-    not documented; observed: 1 risen, 2 unchanged, 4 new on the list.
+    not documented; observed: 1 risen, 2 unchanged, 4 new on the list; 3 is left for a fall.
     """
 
     hashtag_id: Id

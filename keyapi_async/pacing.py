@@ -10,7 +10,6 @@ import asyncio
 import logging
 import math
 from contextlib import AbstractAsyncContextManager
-from types import TracebackType
 from typing import Any
 
 from aiolimiter import AsyncLimiter
@@ -26,6 +25,7 @@ QUIET = 4.0
 """Seconds without a refusal before the pace goes up; doubled when going up is punished."""
 MAX_QUIET = 60.0
 RAISE = 1.07
+MIN_PAUSE = 0.1
 MIN_PACE = 1.0
 """No cut goes below: the pauses themselves slow it down to that."""
 
@@ -100,8 +100,8 @@ class Turn:
     number: int
 
 
-class Pacer(AbstractAsyncContextManager[Turn]):
-    """Gives each attempt its turn, first come, first served: `async with pacer: send`.
+class Pacer:
+    """Gives each attempt its turn, first come, first served.
 
     Args:
         qps: Most requests per second; `math.inf` for no pace at all.
@@ -134,7 +134,8 @@ class Pacer(AbstractAsyncContextManager[Turn]):
         """Requests per second allowed at the moment; infinite where a limiter or nothing rules."""
         return self._guard.pace if self._guard else math.inf
 
-    async def __aenter__(self) -> Turn:
+    async def turn(self) -> Turn:
+        """Wait for the permission to send one request; `done` gives it back."""
         async with self._lock:
             while True:
                 await self._pause()
@@ -148,14 +149,14 @@ class Pacer(AbstractAsyncContextManager[Turn]):
                 if self._shared is not None:  # its turn came in a pause: give it back
                     await self._shared.__aexit__(None, None, None)
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        if self._shared is not None:
+    async def done(self) -> None:
+        """Tell a shared limiter that the request has ended."""
+        if self._shared is None:
+            return
+        try:
             await self._shared.__aexit__(None, None, None)
+        except Exception:
+            logger.exception("the limiter failed after a request; its answer is kept")
 
     def refused(self, turn: Turn, retry_after: float | None) -> float | None:
         """Make every call wait after a 429.
@@ -168,7 +169,8 @@ class Pacer(AbstractAsyncContextManager[Turn]):
             Seconds of the pause, or None if this 429 belongs to a pause already begun.
         """
         now = asyncio.get_running_loop().time()
-        until = now + (DEFAULT_PAUSE if retry_after is None else retry_after)
+        # 0, or a date gone by on a clock that differs, is no reason to knock on without a pause.
+        until = now + max(retry_after or DEFAULT_PAUSE, MIN_PAUSE)
         if turn.at < self.paused_until:
             if retry_after is not None:
                 self.paused_until = max(self.paused_until, until)

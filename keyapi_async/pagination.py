@@ -90,7 +90,7 @@ class Pager(Generic[T]):
         return self._iterate(self._whole_pages)
 
     async def collect(self) -> list[T]:
-        """All items as a list. If it raises, what has come is kept: call it again to go on."""
+        """All items that are left. If it raises, what came is kept: call it again to have all."""
         async with aclosing(self.__aiter__()) as items:
             async for item in items:
                 self._collected.append(item)
@@ -98,7 +98,10 @@ class Pager(Generic[T]):
         return collected
 
     def checkpoint(self) -> Checkpoint:
-        """The place after the last item yielded, for `start` of a pager with the same filters."""
+        """The place after the last item yielded, for `start` of a pager with the same filters.
+
+        `pages()` yields whole pages: the place is then behind the page your code holds.
+        """
         done = self.stop_reason in (StopReason.EXHAUSTED, StopReason.EMPTY_PAGE)
         page, offset = self._next, self._offset
         if self._page is not None:
@@ -244,16 +247,21 @@ class Pager(Generic[T]):
         if self._iterator is not claim[0]:
             return  # another iteration has begun: what is ahead is its own now
         self._iterator = None
-        pending = [task for task in self._ahead.values() if not task.done()]
-        for task in pending:
+        # Detached before the first await: from here on another iteration may begin, and a second
+        # cancellation may cut the wait short; neither may find a cancelled task in `_ahead`.
+        ahead, self._ahead = self._ahead, {}
+        pending = {n: task for n, task in ahead.items() if not task.done()}
+        self._keep(ahead)
+        for task in pending.values():
             task.cancel()
         if pending:
-            await asyncio.wait(pending)
-        self._ahead = {
-            number: task
-            for number, task in self._ahead.items()
-            if not task.cancelled() and task.exception() is None
-        }
+            await asyncio.wait(pending.values())
+            self._keep(pending)  # what arrived in the very moment has been paid for
+
+    def _keep(self, tasks: dict[int, asyncio.Task[Page[T]]]) -> None:
+        for number, task in tasks.items():
+            if task.done() and not task.cancelled() and task.exception() is None:
+                self._ahead.setdefault(number, task)
 
     def _resume(self, checkpoint: Checkpoint) -> None:
         checkpoint.check(self._query)

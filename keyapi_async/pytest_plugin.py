@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def keyapi_sandbox() -> Iterator[Sandbox]:
     """A sandbox in a thread of its own: for sync tests and under any async plugin."""
-    # Here and not above: to be installed must cost nothing to those who don't use it.
+    # Here and not above: a web server is a lot to import for those who don't use it.
     from .sandbox import Sandbox  # noqa: PLC0415
 
     with Sandbox() as sandbox:

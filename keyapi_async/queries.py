@@ -54,6 +54,13 @@ def _text(name: str, value: object) -> str:
     return str.__str__(value)  # of a member of a str enum, its value
 
 
+def _region(name: str, value: object) -> str:
+    text = _text(name, value)
+    if re.search(r"\s", text):
+        raise ValueError(f"{name} must be a country code without spaces, not {shown(value)}")
+    return text
+
+
 def _identifier(name: str, value: object) -> str:
     number = _integer(value)
     return _text(name, value if number is None or number < 0 else str(number))
@@ -154,7 +161,7 @@ class HashtagsQuery(ListQuery):
     page: int = _param(_page, 1)
     limit: int = _param(_limit, MAX_LIMIT)
     period: int = _param(_list_period, 7)
-    region: str = _param(_text, "all_regions")
+    region: str = _param(_region, "all_regions")
     industry_id: str = _param(_none_as(NO_INDUSTRY, _identifier), NO_INDUSTRY)
     new_to_top_100: bool = _param(_flag, default=False)
 
@@ -166,7 +173,7 @@ class HashtagDetailQuery(Query):
     path: ClassVar[str] = "/v1/tiktok/trending/hashtag/detail"
 
     period: int = _param(_one_of(7, 30, 120, 365, 1095), 7)
-    region: str = _param(_text, "all_regions")
+    region: str = _param(_region, "all_regions")
     hashtag_name: str = _param(_hashtag_name, "ufc324")
 
 
@@ -181,7 +188,7 @@ class VideosQuery(ListQuery):
     page: int = _param(_page, 1)
     period: int = _param(_list_period, 7)
     limit: int = _param(_limit, MAX_LIMIT)
-    region: str = _param(_text, "US")
+    region: str = _param(_region, "US")
     order_by: str = _param(_one_of("vv", "like", "comment", "repost"), "vv")
 
 
@@ -197,7 +204,7 @@ class MusicQuery(ListQuery):
     page: int = _param(_page, 1)
     limit: int = _param(_limit, MAX_LIMIT)
     period: int = _param(_list_period, 7)
-    region: str = _param(_text, "US")
+    region: str = _param(_region, "US")
     new_to_top_100: bool = _param(_flag, default=False)
     commercial_music: bool = _param(_flag, default=False)
 
@@ -209,5 +216,5 @@ class MusicDetailQuery(Query):
     path: ClassVar[str] = "/v1/tiktok/trending/music/detail"
 
     period: int = _param(_list_period, 7)
-    region: str = _param(_text, "US")
+    region: str = _param(_region, "US")
     clip_id: str = _param(_identifier, "6703723351497508865")

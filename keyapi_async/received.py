@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from typing import Any, NoReturn, Self
 
 import msgspec
@@ -40,10 +41,11 @@ def _finite(text: str) -> float:
 class Source:
     """The `data` of one answer, shared by all that was made of it."""
 
-    __slots__ = ("_data",)
+    __slots__ = ("_data", "_items")
 
     def __init__(self, data: Any) -> None:
         self._data = data
+        self._items: list[msgspec.Raw] | None = None
 
     @property
     def data(self) -> Any:
@@ -55,6 +57,40 @@ class Source:
             except ValueError:  # a field nobody knows, and nobody checked, holds something odd
                 self._data = json.loads(text.decode(errors="replace"))
         return self._data
+
+    def text(self, *path: str | int) -> str:
+        """The JSON at a place, letter for letter where its bytes are still there."""
+        if isinstance(self._data, msgspec.Raw):
+            with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                return bytes(self._part(self._data, path)).decode()
+        part = _at(self.data, path)
+        try:
+            return msgspec.json.encode(part).decode()
+        except (msgspec.MsgspecError, ValueError, OverflowError):
+            return json.dumps(part, separators=(",", ":"))  # half an emoji, a very long number
+
+    def count(self, key: str) -> int:
+        """How many items the list of that name has."""
+        if isinstance(self._data, msgspec.Raw):
+            with suppress(msgspec.MsgspecError, RecursionError):
+                self._part(self._data, (key, 0))
+        return len(self._items if self._items is not None else self.data[key])
+
+    def _part(self, data: msgspec.Raw, path: tuple[str | int, ...]) -> msgspec.Raw:
+        if not path:
+            return data
+        if len(path) == 1:
+            return msgspec.json.decode(data, type=dict[str, msgspec.Raw])[str(path[0])]
+        if self._items is None:  # all at once: who wants one item's text wants its neighbours'
+            items = self._part(data, path[:1])
+            self._items = msgspec.json.decode(items, type=list[msgspec.Raw])
+        return self._items[int(path[1])] if self._items else msgspec.Raw()
+
+
+def _at(data: Any, path: tuple[str | int, ...]) -> Any:
+    for step in path:
+        data = data[step]
+    return data
 
 
 class Received:
@@ -69,11 +105,15 @@ class Received:
         Not in eq, hash or repr.
         """
         source, *path = self.origin
-        part = source.data
-        for step in path:
-            part = part[step]
-        raw: dict[str, Any] = part
+        raw: dict[str, Any] = _at(source.data, tuple(path))
         return raw
+
+    @property
+    def raw_json(self) -> str:
+        """The same as JSON text, letter for letter as long as `raw` was not read."""
+        source, *path = self.origin
+        text: str = source.text(*path)
+        return text
 
     def made_from(self, source: Source, *path: str | int) -> Self:
         """Remember where in an answer this came from; part of the making of what is frozen."""

@@ -41,7 +41,7 @@ def classify(error: KeyAPIError) -> Failure:
             return Failure.FINAL
 
 
-def number(value: object) -> float:
+def as_float(value: object) -> float:
     """A setting as a float; NaN if it is none, or an integer that no float can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return math.nan
@@ -52,7 +52,7 @@ def number(value: object) -> float:
 
 
 def _not_negative(_: object, attribute: Attribute[Any], value: object) -> None:
-    if not number(value) >= 0:
+    if not as_float(value) >= 0:
         raise ValueError(f"{attribute.name} must be a number of at least 0, not {shown(value)}")
 
 

@@ -166,7 +166,7 @@ class Session:
             del self._waiting[waiting]
         if call.verdict is not None:  # it came in the very moment of the turn
             self._release()
-            await self._pacer.__aexit__(None, None, None)
+            await self._pacer.done()
             raise call.verdict
         return turn
 
@@ -176,7 +176,7 @@ class Session:
             await asyncio.sleep(wait)
         self._reserve()
         try:
-            return await self._pacer.__aenter__()
+            return await self._pacer.turn()
         except BaseException:
             self._release()
             raise
@@ -188,7 +188,7 @@ class Session:
         try:
             outcome = await self._exchange(call, attempt, path_and_query)
         finally:
-            await self._pacer.__aexit__(None, None, None)
+            await self._pacer.done()
         elapsed = asyncio.get_running_loop().time() - turn.at
         self._tell(call, "attempt", outcome, elapsed=elapsed)
         self._draw_conclusions(call, outcome, turn)

@@ -378,7 +378,7 @@ def test_waiting_is_told_on_a_terminal(
 def test_long_waits_alone_are_told_elsewhere(
     sandbox: Sandbox, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "WORTH_A_LINE", 0.1)
+    monkeypatch.setattr(progress, "WORTH_A_LINE", 0.15)
     sandbox.fail(Fault.status(429, retry_after="0.2"), Fault.status(429, retry_after="0.05"))
     assert main(["hashtags", "--limit", "1"]) == 0
     assert capsys.readouterr().err == "keyapi: waiting 0.2 s: rate limit (429)\n"
@@ -408,7 +408,8 @@ def test_failures(sandbox: Sandbox, capsys: Any, fault: Fault, code: int, told: 
     assert main(["hashtags", "--prefetch", "0", *FAST]) == code
     out, err = capsys.readouterr()
     assert len(lines(out)) == 20
-    [line] = err.splitlines()
+    *waits, line = err.splitlines()
+    assert all("waiting" in wait for wait in waits)
     assert line.startswith("keyapi: ")
     assert told in line
     assert len(sandbox.requests) == 2

@@ -286,3 +286,21 @@ def test_a_configuration_error_is_a_value_error_and_an_unknown_option_a_type_err
         client(qps=0)
     with pytest.raises(TypeError, match="max_retries"):
         client(max_retries=3)
+
+
+async def _async_listener(_: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"limiter": 5}, "limiter must work with `async with`, not 5"),
+        ({"on_event": 5}, "on_event must be a plain function"),
+        ({"on_event": _async_listener}, "on_event must be a plain function"),
+        ({"base_url": "https://a..b"}, "bad base_url"),
+        ({"base_url": f"https://{'a' * 64}.example"}, "bad base_url"),
+    ],
+)
+def test_what_could_not_work_is_refused_at_once(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        KeyAPIClient("key", **options)

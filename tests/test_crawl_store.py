@@ -15,7 +15,7 @@ from keyapi_async.crawl import Plan, StoreError, grid
 from keyapi_async.crawl.database import locked
 from keyapi_async.crawl.jobs import Fetched, Finished, Job, Options, Row
 from keyapi_async.crawl.snapshots import Wish, open_snapshot, unanswered
-from keyapi_async.crawl.store import Store, item_json, opened
+from keyapi_async.crawl.store import Store, opened
 from keyapi_async.crawl.summary import summarize
 from keyapi_async.models import Hashtag
 from keyapi_async.received import Source
@@ -78,7 +78,7 @@ def content(file: Path) -> list[str]:
     ],
 )
 def test_json_is_kept_value_by_value(text: str) -> None:
-    kept = item_json(json.loads(text))
+    kept = Source(json.loads(text)).text()
     kept.encode()
     assert repr(json.loads(kept)) == repr(json.loads(text))
 

@@ -104,3 +104,20 @@ async def test_two_clients_with_one_limiter_stay_under_it_together():
 def test_a_client_is_not_pickled():
     with pytest.raises(TypeError, match="API key"):
         pickle.dumps(KeyAPIClient("secret"))
+
+
+class Failing:
+    """A shared limiter whose far end is gone when it is told that a request has ended."""
+
+    async def __aenter__(self):
+        pass
+
+    async def __aexit__(self, *_):
+        raise ConnectionError("the far end is gone")
+
+
+async def test_a_limiter_that_fails_afterwards_costs_no_answer(caplog):
+    async with Sandbox() as sandbox, sandbox.client(limiter=Failing()) as client:
+        assert len((await client.trending.hashtags()).items) == 20
+        assert client.usage.credits_spent == 2
+    assert "its answer is kept" in caplog.text

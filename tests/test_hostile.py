@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from keyapi_async import APIError, InvalidResponseError, Page, to_dict
 from keyapi_async.converter import wire_params
+from keyapi_async.models import VideoList
+from keyapi_async.pages import page_from
 from keyapi_async.protocol import Response, decode
 from keyapi_async.received import Source
 from keyapi_async.trending import Trending, hashtag_detail_from
@@ -280,3 +282,29 @@ def test_an_odd_value_of_a_field_nobody_knows_costs_no_page() -> None:
     )
     detail = hashtag_detail_from(decode(Response(status=200, body=body)))
     assert (detail.hashtag_name, detail.extra) == ("x", {"big": float("inf"), "cut": "\ufffd"})
+
+
+@pytest.mark.parametrize(
+    "value", ["1.0", "1e2", '"\\u00e9 \\/"', "123456789012345678901234567890", "[ 1 ]"]
+)
+def test_the_text_of_an_item_is_what_was_received_letter_for_letter(value: str) -> None:
+    texts = ['{"item_id": "1",  "x": ' + value + "}", '{"x":' + value + ', "item_id":"2"}']
+    place = '{"page": 1, "has_more": false}'
+    data = '{"videos": [' + " , ".join(texts) + '], "pagination": ' + place + "}"
+    body = b'{"code": 0, "data": %b}' % data.encode()
+    page = page_from(decode(Response(status=200, body=body)), "videos", VideoList)
+    assert [item.raw_json for item in page.items] == texts
+    assert page.raw_json == data
+    assert page.origin[0].count("videos") == 2
+    parsed = [item.raw for item in page.items]
+    assert [json.loads(item.raw_json) for item in page.items] == parsed  # also once it is parsed
+
+
+def test_an_item_with_half_an_emoji_has_a_text_too() -> None:
+    body = (
+        b'{"code": 0, "data": {"videos": [{"item_id": "1", "title": "cut \\ud83d"}],'
+        b' "pagination": {"page": 1, "has_more": false}}}'
+    )
+    page = page_from(decode(Response(status=200, body=body)), "videos", VideoList)
+    assert json.loads(page.items[0].raw_json)["title"] == "cut \ud83d"
+    assert page.origin[0].count("videos") == 1

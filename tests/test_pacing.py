@@ -77,8 +77,8 @@ async def test_the_pace_is_qps_less_the_margin(
     pacer, times = Pacer(**{"margin": 0.03, "adaptive": True, **options}), list[float]()
 
     async def turn() -> None:
-        async with pacer:
-            times.append(asyncio.get_running_loop().time())
+        await pacer.turn()
+        times.append(asyncio.get_running_loop().time())
 
     with lasting(low, high):
         await asyncio.gather(*(turn() for _ in range(calls)))
@@ -95,8 +95,8 @@ async def test_turns_come_in_the_order_of_asking_and_newcomers_wait() -> None:
 
     async def turn(number: int, *, brings_one: bool) -> None:
         asked.append(number)
-        async with pacer:
-            served.append(number)
+        await pacer.turn()
+        served.append(number)
         if brings_one:  # it asks in the moment in which another is just waking
             tasks.append(asyncio.create_task(turn(number + 250, brings_one=False)))
 

@@ -277,6 +277,22 @@ async def test_a_break_leaves_nothing_behind(sandbox, client):
     assert len([item async for item in pager]) == 99
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_going_on_while_a_break_is_being_tidied_up_loses_nothing(turns):
+    async with Sandbox(latency=0.05) as slow, slow.client(qps=1000) as client:
+        pager = client.trending.iter_videos(prefetch=4)
+        found = []
+        async for item in pager:
+            found.append(item.item_id)
+            if len(found) == 20:
+                break
+        for _ in range(turns):  # the generator's clean-up runs meanwhile
+            await asyncio.sleep(0)
+        async for item in pager:
+            found.append(item.item_id)
+        assert found == [item["item_id"] for item in slow.items("videos")]
+
+
 # -- prefetch --------------------------------------------------------------------------------------
 
 

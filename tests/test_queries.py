@@ -362,7 +362,7 @@ LISTED: dict[str, st.SearchStrategy[Any]] = {
     "page": st.integers(1, 10**17),
     "limit": st.integers(1, 20),
     "period": st.sampled_from([7, 30, 120]),
-    "region": TEXT,
+    "region": TEXT.map(lambda text: re.sub(r"\s", "", text)).filter(bool),
     "industry_id": TEXT | BIG | st.none(),
     "new_to_top_100": st.booleans(),
     "commercial_music": st.booleans(),
@@ -383,3 +383,9 @@ def test_the_wire_strings_make_the_same_query_again(data: st.DataObject, endpoin
     assert re.findall(r"(?:^|&)(\w+)=", text) == names
     assert re.fullmatch(r"[\w.~&=%-]+", text, re.ASCII)
     assert CLASSES[endpoint].of(**dict(parse_qsl(text, strict_parsing=True))) == query
+
+
+@pytest.mark.parametrize("region", [" US", "US ", "U S", "US\n", "US\u2003"])
+def test_a_region_has_no_spaces(region: str) -> None:
+    with pytest.raises(ValueError, match="region must be a country code without spaces"):
+        HashtagsQuery.of(region=region)

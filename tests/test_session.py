@@ -432,7 +432,7 @@ async def test_a_cancelled_call_leaves_nothing_behind(stage: str) -> None:
                 assert spending(client) == (spent + 2, after)
 
 
-@pytest.mark.parametrize("answer", [OK, envelope(429, Retry_After="0"), envelope(404), (CLOSE,)])
+@pytest.mark.parametrize("answer", [OK, envelope(404), (CLOSE,)])
 async def test_a_call_can_be_cancelled_at_every_turn_of_the_loop(answer: Any) -> None:
     limiter = asyncio.Semaphore(2)
     policy = RetryPolicy(backoff=0)

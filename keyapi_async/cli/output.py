@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import re
@@ -86,7 +87,7 @@ class Sink(Generic[T]):
         target = path
         try:
             if path.is_file() or not path.exists():  # a device or a pipe must not be replaced
-                target = self._part = path.with_name(path.name + ".part")
+                target = self._part = _part_of(path)
             self._stream = target.open("w", encoding="utf-8", errors="replace", newline="\n")
         except OSError as error:
             raise _unwritable(path, error) from error
@@ -111,6 +112,13 @@ def json_line(value: dict[str, Any], encoding: str = "utf-8") -> str:
     except UnicodeEncodeError:  # half an emoji, or a terminal of the last century
         text = json.dumps(value, separators=(",", ":"))
     return text + "\n"
+
+
+def _part_of(path: Path) -> Path:
+    """A new file beside the other: what an earlier run left incomplete has been paid for."""
+    names = (f"{path.name}.part{number}" for number in itertools.count(2))
+    parts = map(path.with_name, itertools.chain([f"{path.name}.part"], names))
+    return next(part for part in parts if not part.exists())
 
 
 def _unwritable(path: Path, error: OSError) -> CommandError:

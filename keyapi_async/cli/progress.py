@@ -101,7 +101,7 @@ class Progress:
         status = f" ({event.status})" if event.status else ""
         self._reason = _REASONS.get(event.error or "", event.error or "") + status
         self._until = time.monotonic() + event.wait
-        if self._tells_waits and event.wait > WORTH_A_LINE:
+        if self._tells_waits and event.wait >= WORTH_A_LINE:
             say(f"waiting {event.wait:.1f} s: {self._reason}")
 
     def _line(self) -> Spinner:

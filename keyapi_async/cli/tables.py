@@ -100,7 +100,7 @@ def _level(values: Sequence[float]) -> str:
 
 
 def change(item: Hashtag | Sound) -> Text:
-    """How the rank has moved. The types are not documented, but observed: 1 up, 2 same, 4 new."""
+    """How the rank has moved. The types are not documented, but seen: 1 up, 2 same, 4 new."""
     by = str(abs(item.rank_diff)) if item.rank_diff else ""
     match item.rank_diff_type:
         case 1:

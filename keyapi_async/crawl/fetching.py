@@ -111,11 +111,10 @@ def _left(most: int | None, have: int) -> int | None:
 def _fetched(job: Job, page: Page[Any], pager: Pager[Any]) -> Fetched:
     query = type(job.query)
     assert issubclass(query, ListQuery)  # noqa: S101 - for the type checkers
-    received = page.raw[query.list_key]
-    places = {id(raw): place for place, raw in enumerate(received, 1)}
+    source, *_ = page.origin
     rows = tuple(
         Row(
-            position=places[id(item.raw)],
+            position=item.origin[-1] + 1,
             item_id=getattr(item, query.item_key),
             item=item,
         )
@@ -123,7 +122,7 @@ def _fetched(job: Job, page: Page[Any], pager: Pager[Any]) -> Fetched:
     )
     after = pager.checkpoint()
     # Read to the end, unless max_items cut it; what an earlier run took of it isn't looked at.
-    looked_at = after.offset or len(received)
+    looked_at = after.offset or source.count(query.list_key)
     taken = job.start.offset if job.start is not None and job.start.page == page.number else 0
     return Fetched(
         job=job,

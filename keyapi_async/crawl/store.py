@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import msgspec
 
 from keyapi_async.converter import wire_params
 from keyapi_async.pages import Checkpoint, filters
@@ -60,15 +59,6 @@ _ADD_LIST = """
 INSERT OR IGNORE INTO lists (snapshot, query)
 SELECT ?, id FROM queries WHERE endpoint = ? AND params = ?
 """
-
-
-def item_json(value: Any) -> str:
-    """An item as JSON: every value as it was received."""
-    try:
-        return msgspec.json.encode(value).decode()
-    except (msgspec.MsgspecError, ValueError, OverflowError):
-        # Half an emoji or a number beyond 64 bits.
-        return json.dumps(value, separators=(",", ":"))
 
 
 def query_key(query: Query) -> tuple[str, str]:
@@ -233,7 +223,7 @@ class Store:
         db.executemany(
             _ITEM,
             (
-                (number, event.page, row.position, row.item_id, item_json(row.item.raw))
+                (number, event.page, row.position, row.item_id, row.item.raw_json)
                 for row in event.rows
             ),
         )
