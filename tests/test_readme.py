@@ -34,7 +34,8 @@ def sandbox(monkeypatch):
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
-def test_every_example_runs(example, sandbox, keyapi_sandbox):
+def test_every_example_runs(example, sandbox, keyapi_sandbox, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     code = compile(example, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
     async def run():
