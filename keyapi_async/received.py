@@ -73,18 +73,26 @@ class Source:
         """How many items the list of that name has."""
         if isinstance(self._data, msgspec.Raw):
             with suppress(msgspec.MsgspecError, RecursionError):
-                self._part(self._data, (key, 0))
-        return len(self._items if self._items is not None else self.data[key])
+                return len(self._raw_items(self._data, key))
+        return len(self.data[key])
 
     def _part(self, data: msgspec.Raw, path: tuple[str | int, ...]) -> msgspec.Raw:
-        if not path:
-            return data
-        if len(path) == 1:
-            return msgspec.json.decode(data, type=dict[str, msgspec.Raw])[str(path[0])]
+        match path:
+            case (str(key), int(position)):
+                return self._raw_items(data, key)[position]
+            case (str(key),):
+                return _field(data, key)
+            case _:
+                return data
+
+    def _raw_items(self, data: msgspec.Raw, key: str) -> list[msgspec.Raw]:
         if self._items is None:  # all at once: who wants one item's text wants its neighbours'
-            items = self._part(data, path[:1])
-            self._items = msgspec.json.decode(items, type=list[msgspec.Raw])
-        return self._items[int(path[1])] if self._items else msgspec.Raw()
+            self._items = msgspec.json.decode(_field(data, key), type=list[msgspec.Raw])
+        return self._items
+
+
+def _field(data: msgspec.Raw, key: str) -> msgspec.Raw:
+    return msgspec.json.decode(data, type=dict[str, msgspec.Raw])[key]
 
 
 def _at(data: Any, path: tuple[str | int, ...]) -> Any:

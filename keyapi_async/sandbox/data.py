@@ -9,12 +9,12 @@ from typing import Final
 
 from attrs import evolve, frozen
 
+from keyapi_async.reference import INDUSTRIES
 from keyapi_async.sandbox import items
 from keyapi_async.sandbox.answers import to_json
 from keyapi_async.sandbox.endpoints import NO_INDUSTRY, NO_SEARCH, Endpoint, Query
 from keyapi_async.sandbox.faults import Fault
 from keyapi_async.sandbox.items import Filters, Item, rng_for
-from keyapi_async.sandbox.names import INDUSTRIES
 
 # Slots no list reaches, for items that are on none.
 _FRESH: Final = 10**9

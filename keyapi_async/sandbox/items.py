@@ -11,13 +11,13 @@ from random import Random
 from typing import Final, TypeAlias
 from urllib.parse import quote
 
+from keyapi_async.reference import INDUSTRIES
 from keyapi_async.sandbox.endpoints import ALL_REGIONS, NO_INDUSTRY, NO_SEARCH
 from keyapi_async.sandbox.names import (
     AUDIENCE_COUNTRIES,
     AUTHORS,
     COUNTRIES,
     HASHTAG_WORDS,
-    INDUSTRIES,
     INTERESTS,
     SOUND_TITLES,
     VIDEO_TITLES,

@@ -30,27 +30,6 @@ VIDEO_TITLES: Final = (
     "part 2\nwait for it…",
     "وصفة سهلة وسريعة",
 )
-INDUSTRIES: Final = {
-    "10000000000": "Education",
-    "11000000000": "Vehicle & Transportation",
-    "12000000000": "Baby, Kids & Maternity",
-    "13000000000": "Financial Services",
-    "14000000000": "Beauty & Personal Care",
-    "15000000000": "Tech & Electronics",
-    "16000000000": "Appliances",
-    "17000000000": "Travel",
-    "18000000000": "Household Products",
-    "19000000000": "Pets",
-    "21000000000": "Home Improvement",
-    "22000000000": "Apparel & Accessories",
-    "23000000000": "News & Entertainment",
-    "24000000000": "Business Services",
-    "25000000000": "Games",
-    "26000000000": "Life Services",
-    "27000000000": "Food & Beverage",
-    "28000000000": "Sports & Outdoor",
-    "29000000000": "Health",
-}
 COUNTRIES: Final = {
     "US": "United States",
     "GB": "United Kingdom",
