@@ -136,16 +136,19 @@ class Pacer:
 
     async def turn(self) -> Turn:
         """Wait for the permission to send one request; `done` gives it back."""
+        loop = asyncio.get_running_loop()
         async with self._lock:
             while True:
-                await self._pause()
+                while (wait := self.paused_until - loop.time()) > 0:  # noqa: ASYNC110 - it may grow
+                    await asyncio.sleep(wait)
                 if self._shared is not None:
                     await self._shared.__aenter__()
                 elif self._limiter is not None:
                     await self._paced(self._limiter)
-                if not self._paused_for() > 0:
+                now = loop.time()
+                if now >= self.paused_until:
                     self._turns += 1
-                    return Turn(asyncio.get_running_loop().time(), self._turns)
+                    return Turn(now, self._turns)
                 if self._shared is not None:  # its turn came in a pause: give it back
                     await self._shared.__aexit__(None, None, None)
 
@@ -197,11 +200,3 @@ class Pacer:
         if self._adaptive and self._guard and self._guard.climb(now):
             self._limiter = self._bucket(self._guard.pace)
             await self._limiter.acquire()  # the free first slot of the new one is this one
-
-    async def _pause(self) -> None:
-        """Wait while a pause lasts."""
-        while (wait := self._paused_for()) > 0:  # noqa: ASYNC110 - it may become longer meanwhile
-            await asyncio.sleep(wait)
-
-    def _paused_for(self) -> float:
-        return self.paused_until - asyncio.get_running_loop().time()

@@ -20,6 +20,8 @@ MAX_LIMIT = 20
 NO_INDUSTRY = "nothing"
 NO_SEARCH = "FALSE"
 
+_DIGITS = re.compile(r"0|-?[1-9][0-9]{0,17}").fullmatch
+
 _T = TypeVar("_T")
 
 
@@ -37,10 +39,11 @@ def whole_number(name: str, value: object, low: int, high: int | None = None) ->
 
 
 def _integer(value: object) -> int | None:
-    if isinstance(value, str) and re.fullmatch(r"0|-?[1-9][0-9]{0,17}", value):
+    if isinstance(value, str):
+        return int(value) if _DIGITS(value) else None
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() < 64:
         return int(value)
-    usable = isinstance(value, int) and not isinstance(value, bool) and value.bit_length() < 64
-    return int(value) if usable else None  # type: ignore[call-overload]
+    return None
 
 
 def _text(name: str, value: object) -> str:
@@ -56,7 +59,7 @@ def _text(name: str, value: object) -> str:
 
 def _region(name: str, value: object) -> str:
     text = _text(name, value)
-    if re.search(r"\s", text):
+    if text.split() != [text]:
         raise ValueError(f"{name} must be a country code without spaces, not {shown(value)}")
     return text
 

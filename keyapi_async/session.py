@@ -186,24 +186,17 @@ class Session:
         call.attempts += 1
         attempt = Attempt(self._transport)
         try:
-            outcome = await self._exchange(call, attempt, path_and_query)
+            received = await attempt.send(path_and_query)
+            outcome = received if isinstance(received, KeyAPIError) else self._decode(received)
+            self._settle(call, outcome, sent=attempt.sent)
+        except BaseException:
+            self._settle(call, None, sent=attempt.sent)
+            raise
         finally:
             await self._pacer.done()
         elapsed = asyncio.get_running_loop().time() - turn.at
         self._tell(call, "attempt", outcome, elapsed=elapsed)
         self._draw_conclusions(call, outcome, turn)
-        return outcome
-
-    async def _exchange(
-        self, call: _Call, attempt: Attempt, path_and_query: str
-    ) -> Answer | KeyAPIError:
-        try:
-            received = await attempt.send(path_and_query)
-        except BaseException:
-            self._settle(call, None, sent=attempt.sent)
-            raise
-        outcome = received if isinstance(received, KeyAPIError) else self._decode(received)
-        self._settle(call, outcome, sent=attempt.sent)
         return outcome
 
     def _decode(self, response: Response) -> Answer | KeyAPIError:
