@@ -18,7 +18,7 @@ from benchmarks.measure import Rounds, alternate, median, ratio, spread
 from benchmarks.report import Goal, Table
 from keyapi_async import models
 from keyapi_async.pages import page_from
-from keyapi_async.protocol import Answer, Response, decode
+from keyapi_async.protocol import Answer, Response, decode, fitted
 from keyapi_async.queries import HashtagsQuery, ListQuery, MusicQuery, VideosQuery
 from keyapi_async.trending import hashtag_detail_from, music_detail_from
 
@@ -36,7 +36,8 @@ class Shape:
         endpoint: Which endpoint sends it.
         model: Our class of an item, or of the whole.
         peer: What pydantic validates it as.
-        typed: What the client makes of the envelope.
+        data: Our class of `data`.
+        typed: What the client makes of the answer.
         query: For a list, its query class.
         within: For a detail, where in `data` it stands.
     """
@@ -44,9 +45,15 @@ class Shape:
     endpoint: str
     model: type[Any]
     peer: type[peers.Envelope[Any]]
-    typed: Callable[[Answer], Any]
+    data: type[Any]
+    typed: Callable[[Answer[Any]], Any]
     query: type[ListQuery] | None = None
     within: str = ""
+
+    def made(self, body: bytes, status: int = 200) -> Any:
+        """What the client makes of the bytes."""
+        answer = decode(Response(status=status, body=body), self.data, secret="a-key")
+        return self.typed(fitted(answer, self.data))
 
     def cattrs(self, data: Any) -> Any:
         """What cattrs out of the box makes of `data`."""
@@ -56,8 +63,8 @@ class Shape:
         return _plain.structure(data[self.within] if self.within else data, self.model)
 
 
-def _page(query: type[ListQuery], shape: type[Any]) -> Callable[[Answer], Any]:
-    return lambda answer: page_from(answer, query.list_key, shape)
+def _page(query: type[ListQuery]) -> Callable[[Answer[Any]], Any]:
+    return lambda answer: page_from(answer, query.list_key)
 
 
 SHAPES = (
@@ -65,31 +72,41 @@ SHAPES = (
         "hashtags",
         models.Hashtag,
         peers.Envelope[peers.Hashtags],
-        _page(HashtagsQuery, models.HashtagList),
+        models.HashtagList,
+        _page(HashtagsQuery),
         HashtagsQuery,
     ),
     Shape(
         "videos",
         models.Video,
         peers.Envelope[peers.Videos],
-        _page(VideosQuery, models.VideoList),
+        models.VideoList,
+        _page(VideosQuery),
         VideosQuery,
     ),
     Shape(
         "music",
         models.Sound,
         peers.Envelope[peers.Sounds],
-        _page(MusicQuery, models.SoundList),
+        models.SoundList,
+        _page(MusicQuery),
         MusicQuery,
     ),
     Shape(
         "hashtag_detail",
         models.HashtagDetail,
         peers.Envelope[peers.HashtagInfo],
+        models.HashtagInfo,
         hashtag_detail_from,
         within="info",
     ),
-    Shape("music_detail", models.MusicDetail, peers.Envelope[peers.MusicDetail], music_detail_from),
+    Shape(
+        "music_detail",
+        models.MusicDetail,
+        peers.Envelope[peers.MusicDetail],
+        models.MusicDetail,
+        music_detail_from,
+    ),
 )
 OURS = "keyapi_async"
 TOUCHED = "keyapi_async, .extra of each item read"
@@ -100,15 +117,12 @@ CATTRS = "json.loads, cattrs out of the box"
 def ways(shape: Shape) -> dict[str, Callable[[bytes], object]]:
     """All ways to decode the bytes of an answer."""
 
-    def ours(body: bytes) -> Any:
-        return shape.typed(decode(Response(status=200, body=body)))
-
     def touched(body: bytes) -> list[object]:
-        made = ours(body)
+        made = shape.made(body)
         return [item.extra for item in (made.items if shape.query else (made,))]
 
     return {
-        OURS: ours,
+        OURS: shape.made,
         TOUCHED: touched,
         "orjson.loads": orjson.loads,
         "msgspec.json.decode": msgspec.json.decode,

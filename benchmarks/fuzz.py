@@ -16,7 +16,6 @@ from benchmarks.decode import SHAPES
 from benchmarks.report import Goal, Table
 from keyapi_async import APIError, Checkpoint, InvalidResponseError, to_dict
 from keyapi_async.converter import wire_params
-from keyapi_async.protocol import Response, decode
 from keyapi_async.queries import HashtagsQuery, MusicDetailQuery, MusicQuery, VideosQuery
 
 SECONDS = 60.0
@@ -72,7 +71,7 @@ def _answer(rng: random.Random) -> str:
     status = rng.choice((200, 200, 200, 200, 302, 404, 429, 503))
 
     def read() -> None:
-        made = shape.typed(decode(Response(status=status, body=bytes(text)), secret="a-key"))
+        made = shape.made(bytes(text), status)
         json.dumps(to_dict(made))
         json.dumps(made.raw)
         repr(made), hash(made), made.raw_json

@@ -83,7 +83,7 @@ def _by_msgspec(cls: type[_T]) -> Callable[[Any, Any], _T]:
     decoder = msgspec.json.Decoder(cls)
 
     def make(value: Any, _: Any) -> _T:
-        if isinstance(value, msgspec.Raw):
+        if isinstance(value, bytes | msgspec.Raw):
             return decoder.decode(value)
         return msgspec.convert(value, cls)
 

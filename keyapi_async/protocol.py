@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn
+from typing import Any, Generic, NoReturn, TypeVar
 
 import msgspec
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
+from .converter import converter, structure
 from .errors import APIError, InvalidResponseError, error_class, status_phrase
 from .received import loads
+
+_T = TypeVar("_T")
 
 BODY_KEPT = 1000
 """How many bytes of an unusable body an error holds."""
@@ -32,42 +35,40 @@ class Response:
     fault: str | None = None
 
 
-class _Envelope(msgspec.Struct):
+@frozen(kw_only=True)
+class Envelope(Generic[_T]):
+    """What every answer has around its data."""
+
     code: int
-    data: Any = None
+    data: _T | None = None
     message: Any = None
     requestId: Any = None  # noqa: N815 - the wire's name
 
 
-class _RawEnvelope(_Envelope):
-    data: msgspec.Raw = msgspec.Raw(b"null")
-
-
-_decoder = msgspec.json.Decoder(_RawEnvelope)
-
-
 @frozen(kw_only=True)
-class Answer:
-    """The envelope of a success (code 0): billed, its data not yet looked at.
+class Answer(Generic[_T]):
+    """The envelope of a success (code 0): billed, whatever its data is.
 
     Attributes:
         status: The HTTP status.
-        data: The data: JSON as it came (`msgspec.Raw`), or decoded where that can't be.
+        data: The data in the shape asked for; of `decode`, where it doesn't fit, as it came
+            (`msgspec.Raw`) or decoded.
         request_id: The server's id of the answer.
-        body: The whole body, for an error to quote.
+        body: The whole body.
     """
 
     status: int
-    data: Any
+    data: _T
     request_id: str | None
     body: bytes = field(default=b"", eq=False, repr=False)
 
 
-def decode(response: Response, *, secret: str = "") -> Answer:
+def decode(response: Response, shape: type[Any] = msgspec.Raw, *, secret: str = "") -> Answer[Any]:
     """Tell success from failure: the envelope's code decides first, the HTTP status second.
 
     Args:
         response: The answer.
+        shape: What to make of the data of a success, in the same pass over the bytes.
         secret: Text to strike out of whatever an error keeps of the body.
 
     Raises:
@@ -75,7 +76,7 @@ def decode(response: Response, *, secret: str = "") -> Answer:
         InvalidResponseError: A 3xx, or a body that is not the documented envelope.
     """
     status = response.status
-    envelope = None if response.fault else _envelope(response.body)
+    envelope = None if response.fault else _envelope(response.body, shape)
     if 300 <= status <= 399:
         _reject(response, f"refused to follow a redirect ({status})", secret)
     if envelope is None:
@@ -94,12 +95,24 @@ def decode(response: Response, *, secret: str = "") -> Answer:
     raise _api_error(response, envelope, request_id, secret)
 
 
-def _envelope(body: bytes) -> _Envelope | None:
-    """The envelope, its data still bytes where that is possible; None if it isn't one."""
-    try:
-        return _decoder.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        pass
+def fitted(answer: Answer[Any], shape: type[_T]) -> Answer[_T]:
+    """Give an answer whose data is in that shape.
+
+    Raises:
+        InvalidResponseError: It doesn't fit; `path` says where.
+    """
+    if isinstance(answer.data, shape):
+        return answer
+    return evolve(answer, data=structure(answer.data, shape))
+
+
+def _envelope(body: bytes, shape: type[Any]) -> Envelope[Any] | None:
+    """The envelope, its data in that shape or still bytes or decoded; None if it isn't one."""
+    for data in (shape, msgspec.Raw):
+        try:
+            return converter.structure(body, Envelope[data])  # type: ignore[valid-type]
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            pass
     try:
         found = loads(body)
     except ValueError:
@@ -107,11 +120,16 @@ def _envelope(body: bytes) -> _Envelope | None:
     code = found.get("code") if isinstance(found, dict) else None
     if type(code) is not int:
         return None
-    return _Envelope(code, found.get("data"), found.get("message"), found.get("requestId"))
+    return Envelope(
+        code=code,
+        data=found.get("data"),
+        message=found.get("message"),
+        requestId=found.get("requestId"),
+    )
 
 
 def _api_error(
-    response: Response, envelope: _Envelope, request_id: str | None, secret: str
+    response: Response, envelope: Envelope[Any], request_id: str | None, secret: str
 ) -> APIError:
     message, code = envelope.message, envelope.code
     known = isinstance(message, str) and message.strip()

@@ -38,8 +38,20 @@ def _finite(text: str) -> float:
     return number if math.isfinite(number) else _no_number(text)
 
 
+class _Body(msgspec.Struct):
+    data: msgspec.Raw
+
+
+class _Fields(msgspec.Struct):
+    data: dict[str, msgspec.Raw]
+
+
 class Source:
-    """The `data` of one answer, shared by all that was made of it."""
+    """The `data` of one answer, shared by all that was made of it.
+
+    Args:
+        data: The whole body as it came, or decoded data.
+    """
 
     __slots__ = ("_data", "_items")
 
@@ -50,17 +62,17 @@ class Source:
     @property
     def data(self) -> Any:
         """The decoded JSON."""
-        if isinstance(self._data, msgspec.Raw):
-            text = bytes(self._data)
+        if isinstance(self._data, bytes):
             try:
-                self._data = loads(text)
+                body = loads(self._data)
             except ValueError:  # a field nobody knows, and nobody checked, holds something odd
-                self._data = json.loads(text.decode(errors="replace"))
+                body = json.loads(self._data.decode(errors="replace"))
+            self._data = body["data"]
         return self._data
 
     def text(self, *path: str | int) -> str:
         """The JSON at a place, letter for letter where its bytes are still there."""
-        if isinstance(self._data, msgspec.Raw):
+        if isinstance(self._data, bytes):
             with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 return bytes(self._part(self._data, path)).decode()
         part = _at(self.data, path)
@@ -71,28 +83,28 @@ class Source:
 
     def count(self, key: str) -> int:
         """How many items the list of that name has."""
-        if isinstance(self._data, msgspec.Raw):
+        if isinstance(self._data, bytes):
             with suppress(msgspec.MsgspecError, RecursionError):
                 return len(self._raw_items(self._data, key))
         return len(self.data[key])
 
-    def _part(self, data: msgspec.Raw, path: tuple[str | int, ...]) -> msgspec.Raw:
+    def _part(self, body: bytes, path: tuple[str | int, ...]) -> msgspec.Raw:
         match path:
             case (str(key), int(position)):
-                return self._raw_items(data, key)[position]
+                return self._raw_items(body, key)[position]
             case (str(key),):
-                return _field(data, key)
+                return _field(body, key)
             case _:
-                return data
+                return msgspec.json.decode(body, type=_Body).data
 
-    def _raw_items(self, data: msgspec.Raw, key: str) -> list[msgspec.Raw]:
+    def _raw_items(self, body: bytes, key: str) -> list[msgspec.Raw]:
         if self._items is None:  # all at once: who wants one item's text wants its neighbours'
-            self._items = msgspec.json.decode(_field(data, key), type=list[msgspec.Raw])
+            self._items = msgspec.json.decode(_field(body, key), type=list[msgspec.Raw])
         return self._items
 
 
-def _field(data: msgspec.Raw, key: str) -> msgspec.Raw:
-    return msgspec.json.decode(data, type=dict[str, msgspec.Raw])[key]
+def _field(body: bytes, key: str) -> msgspec.Raw:
+    return msgspec.json.decode(body, type=_Fields).data[key]
 
 
 def _at(data: Any, path: tuple[str | int, ...]) -> Any:

@@ -11,7 +11,7 @@ import copy
 import logging
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from attrs import define, field
@@ -29,7 +29,7 @@ from .errors import (
     RateLimitError,
 )
 from .pacing import Pacer, Turn
-from .protocol import Answer, Response, decode, kept
+from .protocol import Answer, Response, decode, fitted, kept
 from .queries import Query
 from .retry import Failure, RetryBudget, RetryPolicy, classify
 from .transport import Attempt, Transport
@@ -39,6 +39,7 @@ logger = logging.getLogger("keyapi_async")
 logger.addHandler(logging.NullHandler())  # silent, unless the program configures logging
 
 _T = TypeVar("_T")
+_Outcome: TypeAlias = Answer[Any] | KeyAPIError
 
 
 _quoted = lru_cache(maxsize=1024)(partial(quote, safe=""))  # crawls send few values, often
@@ -50,12 +51,13 @@ class _Call:
 
     path: str
     params: dict[str, str]
+    shape: type[Any]
     attempts: int = 0
     retries: dict[Failure, int] = field(factory=dict)
     refused_since: float | None = None
     verdict: KeyAPIError | None = None
     maybe_billed: bool = False
-    answer: Answer | None = field(default=None, repr=False)
+    answer: Answer[Any] | None = field(default=None, repr=False)
 
     def describe(self, error: KeyAPIError, secret: str) -> None:
         """Tell an error which call it ended."""
@@ -100,20 +102,20 @@ class Session:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: dict[asyncio.Timeout, _Call] = {}
 
-    async def fetch(self, query: Query, parse: Callable[[Answer], _T]) -> _T:
+    async def fetch(self, query: Query, shape: type[_T]) -> Answer[_T]:
         """Send a query until it is answered, or the policy gives up.
 
         Args:
             query: What to ask.
-            parse: Makes the result of the answer; may raise InvalidResponseError.
+            shape: The class of the answer's data.
 
         Raises:
             KeyAPIError: Any kind but ConfigurationError, with the details of this call.
         """
-        call = _Call(query.path, wire_params(query))
+        call = _Call(query.path, wire_params(query), shape)
         try:
             call.answer = await self._answer(call)
-            return parse(call.answer)
+            return fitted(call.answer, shape)
         except KeyAPIError as error:
             call.describe(error, self._transport.secret)
             raise
@@ -124,7 +126,7 @@ class Session:
         self._fail_waiting(ClientClosedError("the client was closed"))
         await self._transport.close()
 
-    async def _answer(self, call: _Call) -> Answer:
+    async def _answer(self, call: _Call) -> Answer[Any]:
         query = "&".join(f"{name}={_quoted(text)}" for name, text in call.params.items())
         path_and_query = f"{call.path}?{query}"
         wait = 0.0
@@ -181,13 +183,13 @@ class Session:
             self._release()
             raise
 
-    async def _attempt(self, call: _Call, path_and_query: str, turn: Turn) -> Answer | KeyAPIError:
+    async def _attempt(self, call: _Call, path_and_query: str, turn: Turn) -> _Outcome:
         """Send once, settle the credits, tell what happened."""
         call.attempts += 1
         attempt = Attempt(self._transport)
         try:
             received = await attempt.send(path_and_query)
-            outcome = received if isinstance(received, KeyAPIError) else self._decode(received)
+            outcome = self._decode(call, received)
             self._settle(call, outcome, sent=attempt.sent)
         except BaseException:
             self._settle(call, None, sent=attempt.sent)
@@ -199,9 +201,11 @@ class Session:
         self._draw_conclusions(call, outcome, turn)
         return outcome
 
-    def _decode(self, response: Response) -> Answer | KeyAPIError:
+    def _decode(self, call: _Call, received: Response | KeyAPIError) -> _Outcome:
+        if isinstance(received, KeyAPIError):
+            return received
         try:
-            return decode(response, secret=self._transport.secret)
+            return decode(received, call.shape, secret=self._transport.secret)
         except (APIError, InvalidResponseError) as error:
             return error.with_traceback(None)  # its frames hold the key, and whatever echoes it
 
@@ -221,7 +225,7 @@ class Session:
     def _release(self) -> None:
         self.usage.credits_at_risk -= CREDITS_PER_REQUEST
 
-    def _settle(self, call: _Call, outcome: Answer | KeyAPIError | None, *, sent: bool) -> None:
+    def _settle(self, call: _Call, outcome: _Outcome | None, *, sent: bool) -> None:
         """Make what was reserved spent or free; where nobody can tell, it stays at risk."""
         self.usage.requests += sent
         if isinstance(outcome, Answer):
@@ -234,7 +238,7 @@ class Session:
 
     # -- what follows --------------------------------------------------------------------------
 
-    def _draw_conclusions(self, call: _Call, outcome: Answer | KeyAPIError, turn: Turn) -> None:
+    def _draw_conclusions(self, call: _Call, outcome: _Outcome, turn: Turn) -> None:
         """What one outcome means for the other calls of this client."""
         match outcome:
             case Answer():
@@ -297,7 +301,7 @@ class Session:
         self,
         call: _Call,
         kind: Literal["attempt", "retry", "pause", "pace"],
-        outcome: Answer | KeyAPIError,
+        outcome: _Outcome,
         *,
         elapsed: float | None = None,
         wait: float | None = None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
-from .converter import structure
 from .models import (
     Hashtag,
     HashtagDetail,
@@ -108,7 +107,7 @@ class Trending:
             KeyAPIError: As listed for the class; NotFoundError for an unknown hashtag.
         """
         query = HashtagDetailQuery.of(period=period, region=region, hashtag_name=hashtag_name)
-        return await self._session.fetch(query, hashtag_detail_from)
+        return hashtag_detail_from(await self._session.fetch(query, HashtagInfo))
 
     async def videos(
         self,
@@ -193,7 +192,7 @@ class Trending:
             KeyAPIError: As listed for the class; NotFoundError for an unknown sound.
         """
         query = MusicDetailQuery.of(period=period, region=region, clip_id=clip_id)
-        return await self._session.fetch(query, music_detail_from)
+        return music_detail_from(await self._session.fetch(query, MusicDetail))
 
     async def detail(
         self, query: HashtagDetailQuery | MusicDetailQuery
@@ -206,13 +205,11 @@ class Trending:
         Raises:
             KeyAPIError: As listed for the class; NotFoundError if there is none.
         """
-        hashtag = isinstance(query, HashtagDetailQuery)
-        parse = hashtag_detail_from if hashtag else music_detail_from
-
-        def parse_with_id(answer: Answer) -> tuple[HashtagDetail | MusicDetail, str | None]:
-            return parse(answer), answer.request_id
-
-        return await self._session.fetch(query, parse_with_id)
+        if isinstance(query, HashtagDetailQuery):
+            hashtag = await self._session.fetch(query, HashtagInfo)
+            return hashtag_detail_from(hashtag), hashtag.request_id
+        music = await self._session.fetch(query, MusicDetail)
+        return music_detail_from(music), music.request_id
 
     def iter_hashtags(
         self,
@@ -371,26 +368,21 @@ class Trending:
         """How to fetch pages whose `data` has this shape."""
 
         async def fetch(query: ListQuery) -> Page[Any]:
-            def parse(answer: Answer) -> Page[Any]:
-                return page_from(answer, query.list_key, shape)
-
-            return await self._session.fetch(query, parse)
+            return page_from(await self._session.fetch(query, shape), query.list_key)
 
         return fetch
 
 
-def hashtag_detail_from(answer: Answer) -> HashtagDetail:
+def hashtag_detail_from(answer: Answer[HashtagInfo]) -> HashtagDetail:
     """Make the detail of an answer."""
-    found = structure(answer.data, HashtagInfo).info
-    return found.made_from(Source(answer.data), "info")
+    return answer.data.info.made_from(Source(answer.body), "info")
 
 
-def music_detail_from(answer: Answer) -> MusicDetail:
+def music_detail_from(answer: Answer[MusicDetail]) -> MusicDetail:
     """Make the detail of an answer."""
-    found = structure(answer.data, MusicDetail)
-    source = Source(answer.data)
-    found.sound.made_from(source, "sound")
-    return found.made_from(source)
+    source = Source(answer.body)
+    answer.data.sound.made_from(source, "sound")
+    return answer.data.made_from(source)
 
 
 def _page_size(value: int | str) -> int:

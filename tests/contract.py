@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from keyapi_async.protocol import Answer, Response, decode
+from keyapi_async.protocol import Answer, Response, decode, fitted
 from keyapi_async.queries import Query
 from keyapi_async.trending import Trending
+
+_T = TypeVar("_T")
 
 EXAMPLES = Path(__file__).parent / "examples"
 LISTS = {"hashtags": "list", "videos": "videos", "music": "sound_list"}
@@ -24,9 +25,9 @@ class OneAnswer:
         self.body = json.dumps({"code": 0, "data": data, "requestId": "req-1"}).encode()
         self.query: Query | None = None
 
-    async def fetch(self, query: Query, parse: Callable[[Answer], Any]) -> Any:
+    async def fetch(self, query: Query, shape: type[_T]) -> Answer[_T]:
         self.query = query
-        return parse(decode(Response(status=200, body=self.body)))
+        return fitted(decode(Response(status=200, body=self.body), shape), shape)
 
 
 def finish(coroutine: Any) -> Any:

@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 
 from keyapi_async import APIError, InvalidResponseError, Page, to_dict
 from keyapi_async.converter import wire_params
-from keyapi_async.models import VideoList
+from keyapi_async.models import HashtagInfo, VideoList
 from keyapi_async.pages import page_from
-from keyapi_async.protocol import Response, decode
-from keyapi_async.received import Source
+from keyapi_async.protocol import Response, decode, fitted
 from keyapi_async.trending import Trending, hashtag_detail_from
 
 KEY = "sk-0123456789"
@@ -71,8 +70,9 @@ def outcome(endpoint: str, status: int, body: bytes, secret: str = KEY) -> Any:
     """What a caller gets of an answer; the session in its usual place."""
 
     class Session(OneAnswer):
-        async def fetch(self, query: Any, parse: Any) -> Any:
-            return parse(decode(Response(status=status, body=body), secret=secret))
+        async def fetch(self, query: Any, shape: Any) -> Any:
+            answer = decode(Response(status=status, body=body), shape, secret=secret)
+            return fitted(answer, shape)
 
     try:
         return finish(getattr(Trending(Session({})), endpoint)())  # type: ignore[arg-type]
@@ -272,7 +272,7 @@ def test_any_value_of_a_parameter_is_sent_or_refused_by_name(
 
 def test_an_answer_is_no_more_than_its_envelope() -> None:
     answer = decode(Response(status=200, body=b'{"code": 0, "novel": 1}'))
-    assert (Source(answer.data).data, answer.request_id) == (None, None)
+    assert (answer.data, answer.request_id) == (None, None)
 
 
 def test_an_odd_value_of_a_field_nobody_knows_costs_no_page() -> None:
@@ -280,7 +280,7 @@ def test_an_odd_value_of_a_field_nobody_knows_costs_no_page() -> None:
         b'{"code": 0, "data": {"info": {"hashtag_id": "1", "hashtag_name": "x",'
         b' "big": 1e999, "cut": "\xff"}}}'
     )
-    detail = hashtag_detail_from(decode(Response(status=200, body=body)))
+    detail = hashtag_detail_from(decode(Response(status=200, body=body), HashtagInfo))
     assert (detail.hashtag_name, detail.extra) == ("x", {"big": float("inf"), "cut": "\ufffd"})
 
 
@@ -292,7 +292,7 @@ def test_the_text_of_an_item_is_what_was_received_letter_for_letter(value: str) 
     place = '{"page": 1, "has_more": false}'
     data = '{"videos": [' + " , ".join(texts) + '], "pagination": ' + place + "}"
     body = b'{"code": 0, "data": %b}' % data.encode()
-    page = page_from(decode(Response(status=200, body=body)), "videos", VideoList)
+    page = page_from(decode(Response(status=200, body=body), VideoList), "videos")
     assert [item.raw_json for item in page.items] == texts
     assert page.raw_json == data
     assert page.origin[0].count("videos") == 2
@@ -305,6 +305,7 @@ def test_an_item_with_half_an_emoji_has_a_text_too() -> None:
         b'{"code": 0, "data": {"videos": [{"item_id": "1", "title": "cut \\ud83d"}],'
         b' "pagination": {"page": 1, "has_more": false}}}'
     )
-    page = page_from(decode(Response(status=200, body=body)), "videos", VideoList)
+    answer = decode(Response(status=200, body=body), VideoList)
+    page = page_from(fitted(answer, VideoList), "videos")
     assert json.loads(page.items[0].raw_json)["title"] == "cut \ud83d"
     assert page.origin[0].count("videos") == 1
