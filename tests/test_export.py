@@ -7,9 +7,13 @@ import csv
 import io
 import json
 import math
+import os
+import signal
 import sqlite3
 import sys
-from collections.abc import Iterator
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,11 +21,12 @@ from typing import Any
 import duckdb
 import pytest
 
-from keyapi_async.crawl import StoreError, crawl_to, grid
-from keyapi_async.crawl.export import Selection, export, write_lines
+from keyapi_async.cli import main
+from keyapi_async.crawl import StoreError, crawl_to, grid, tables
+from keyapi_async.crawl.export import _ITEMS, Selection, export, write_lines
 from keyapi_async.crawl.store import Store, opened
 from keyapi_async.crawl.tables import MODELS, columns, query_columns
-from keyapi_async.sandbox import Sandbox
+from keyapi_async.sandbox import Fault, Sandbox
 
 COUNTS = {"hashtags": 200, "hashtag_detail": 40, "videos": 500, "music": 100, "music_detail": 20}
 
@@ -63,6 +68,35 @@ def crawled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def store(crawled: Path) -> Iterator[Store]:
     with opened(crawled) as store:
         yield store
+
+
+@pytest.fixture
+def copy(crawled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of one's own to change."""
+    file = tmp_path_factory.mktemp("copy") / "trends.sqlite"
+    file.write_bytes(crawled.read_bytes())
+    return file
+
+
+def put(file: Path, item: str) -> None:
+    """Let the first item of the newest snapshot be another."""
+    with closing(sqlite3.connect(file)) as db:
+        db.execute(
+            "UPDATE items SET json = ? WHERE id = (SELECT min(id) FROM items WHERE list = 1000)",
+            [item],
+        )
+        db.commit()
+
+
+def meanwhile(store: Store, start: str, do: Callable[[], object]) -> None:
+    """Do something just before the store first reads what starts like this."""
+
+    def traced(sql: str) -> None:
+        if sql.strip().startswith(start):
+            store._db.set_trace_callback(None)
+            do()
+
+    store._db.set_trace_callback(traced)
 
 
 def lines(store: Store, **selection: Any) -> list[dict[str, Any]]:
@@ -241,7 +275,6 @@ def test_a_folder_that_is_not_there(store: Store, tmp_path: Path) -> None:
 def test_an_older_file_is_replaced(store: Store, tmp_path: Path) -> None:
     for name in ("out.jsonl", "out.duckdb"):
         (tmp_path / name).write_text("of yesterday")
-        (tmp_path / f"{name}.part").write_text("of a killed one")
         (one,) = export(store, tmp_path / name, Selection(endpoints=("hashtags",)))
         assert one.path.stat().st_size > 1000
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.duckdb", "out.jsonl"]
@@ -256,29 +289,163 @@ def test_without_duckdb_the_extra_is_named(
     assert export(store, tmp_path / "out.jsonl", Selection())
 
 
-def test_half_an_emoji_and_numbers_too_long(crawled: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy.sqlite"
-    copy.write_bytes(crawled.read_bytes())
-    half = r'{"hashtag_id":"1","hashtag_name":"half \ud83d","_":"\ud83c\udf89"}'
-    with closing(sqlite3.connect(copy)) as db:
-        db.execute(
-            "UPDATE items SET json = ? WHERE list = 1000 AND page = 1 AND position = 1", [half]
-        )
-        db.commit()
+def test_half_an_emoji(copy: Path, tmp_path: Path) -> None:
+    put(copy, r'{"hashtag_id":"1","hashtag_name":"half \uD83D","_":"\ud83c\udf89"}')
     out = tmp_path / "out.parquet"
     with opened(copy) as store:
         export(store, out, Selection(endpoints=("hashtags",)))
         assert query(f"SELECT hashtag_name FROM '{out}' LIMIT 1") == [("half ?",)]
         assert lines(store)[0]["hashtag_name"] == "half \ud83d"
-    with closing(sqlite3.connect(copy)) as db:
-        long = '{"hashtag_id":"1","hashtag_name":"a","rank":99999999999999999999}'
-        db.execute("UPDATE items SET json = ? WHERE list = 1000", [long])
-        db.commit()
+
+
+def test_a_value_no_column_can_hold_is_null(copy: Path, tmp_path: Path) -> None:
+    big = 99999999999999999999
+    trend = [{"time": big, "value": 1.5}]
+    put(copy, json.dumps({"hashtag_id": big, "rank": big, "video_views": 7, "trend": trend}))
+    for name in ("out.parquet", "out.csv", "out.duckdb"):
+        with opened(copy) as store:
+            (one,) = export(store, tmp_path / name, Selection(endpoints=("hashtags",)))
+        assert one.items == 100
+    columns = "hashtag_id, rank, video_views, trend, page, position"
+    assert query(f"SELECT {columns} FROM '{tmp_path}/out.parquet' LIMIT 1") == [
+        (str(big), None, 7, [{"time": None, "value": 1.5}], 1, 1)
+    ]
+    assert query(f"SELECT count(*), count(rank) FROM '{tmp_path}/out.parquet'") == [(100, 99)]
+
+
+def test_an_item_that_is_no_json_is_told(copy: Path, tmp_path: Path) -> None:
+    put(copy, '{"hashtag_id":"1"')
     with (
         opened(copy) as store,
-        pytest.raises(StoreError, match=r"out.parquet: DuckDB could not write it: "),
+        pytest.raises(StoreError, match=r"out.parquet: DuckDB could not write it: .*not JSON"),
     ):
-        export(store, out, Selection(endpoints=("hashtags",)))
+        export(store, tmp_path / "out.parquet", Selection(endpoints=("hashtags",)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_place_of_an_item_is_ours(copy: Path, tmp_path: Path) -> None:
+    text = r'{"_keyapi" : 1.10,"hashtag_name":"\"_keyapi\":","x":["_keyapi"],"hashtag_id":"1"}'
+    put(copy, text)
+    with opened(copy) as store:
+        stream = io.StringIO()
+        write_lines(store, Selection(), stream)
+        written = stream.getvalue().split("\n")[0].partition(',"_keyapi":')[0]
+        assert written + "}" == text.replace('"_keyapi" :', '"__keyapi" :')
+        assert lines(store)[0]["_keyapi"]["position"] == 1
+        export(store, tmp_path / "out.parquet", Selection(endpoints=("hashtags",)))
+    rows = query(f"SELECT hashtag_name, page, position FROM '{tmp_path}/out.parquet' LIMIT 1")
+    assert rows == [('"_keyapi":', 1, 1)]
+
+
+def test_an_answer_over_many_lines(tmp_path: Path) -> None:
+    with Sandbox() as sandbox:
+        url = f"{sandbox.url}/v1/tiktok/trending/hashtags?period=7&region=US&page=1&limit=20"
+        request = urllib.request.Request(url, headers={"Authorization": "Bearer sandbox-key"})
+        with urllib.request.urlopen(request) as answer:
+            indented = json.dumps(json.load(answer), indent=2).replace("\n", "\r\n")
+        sandbox.fail(Fault.body(indented.encode()))
+
+        async def fill() -> None:
+            async with sandbox.client() as client:
+                await crawl_to(tmp_path / "t.sqlite", client, grid("hashtags"), max_pages=1)
+
+        asyncio.run(fill())
+        items = sandbox.items("hashtags", period="7", region="US")[:20]
+    with opened(tmp_path / "t.sqlite") as store:
+        assert "\r\n" in store.rows("SELECT json FROM items")[0][0]  # stored as received
+        export(store, tmp_path / "out.jsonl", Selection())
+        export(store, tmp_path / "out.parquet", Selection())
+    written = (tmp_path / "out.jsonl").read_bytes().decode().split("\n")
+    assert (len(written), written[-1], "\r" in "".join(written)) == (21, "", False)
+    found = [json.loads(line) for line in written[:-1]]
+    assert [{k: v for k, v in item.items() if k != "_keyapi"} for item in found] == items
+    assert query(f"SELECT hashtag_id FROM '{tmp_path}/out.parquet' ORDER BY position") == [
+        (item["hashtag_id"],) for item in items
+    ]
+
+
+def test_an_empty_item(copy: Path) -> None:
+    for text in ("{}", "{ \n }"):
+        put(copy, text)
+        with opened(copy) as store:
+            assert list(lines(store)[0]) == ["_keyapi"]
+
+
+# -- with others at work -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.parquet", "out.duckdb"])
+def test_two_exports_to_one_file(name: str, crawled: Path, tmp_path: Path) -> None:
+    out, selection = tmp_path / name, Selection(endpoints=("hashtags",))
+    written = []
+
+    def other() -> None:
+        with opened(crawled) as store:
+            written.extend(export(store, out, selection))
+
+    with opened(crawled) as store:
+        meanwhile(store, _ITEMS.strip()[:20], other)
+        written += export(store, out, selection)
+    assert [one.items for one in written] == [100, 100]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_first_detail_that_comes_meanwhile(copy: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(copy)) as db:
+        db.execute("DELETE FROM lists WHERE query IN (SELECT id FROM queries WHERE NOT planned)")
+        db.execute("DELETE FROM queries WHERE NOT planned")
+        db.commit()
+
+        def come() -> None:
+            db.execute(
+                "INSERT INTO queries (id, endpoint, params, planned) "
+                "VALUES (5000, 'hashtag_detail', '{}', 0)"
+            )
+            db.execute("INSERT INTO lists (id, snapshot, query) VALUES (5000, 2, 5000)")
+            db.execute("UPDATE pages SET list = 5000 WHERE list = 1000")
+            db.execute("UPDATE items SET list = 5000 WHERE list = 1000")
+            db.commit()
+
+        with opened(copy) as store:
+            meanwhile(store, "SELECT l.id, q.endpoint", come)
+            written = export(store, tmp_path / "out.csv", Selection())
+        assert db.execute("SELECT count(*) FROM items WHERE list = 5000").fetchall() == [(100,)]
+    assert {one.path.name: one.items for one in written} == {
+        "out.hashtags.csv": 0,
+        "out.videos.csv": 0,
+        "out.music.csv": 0,
+    }
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_duckdb_writes(
+    number: int,
+    crawled: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    select = tables.select
+
+    def many(*args: Any, **options: Any) -> str:
+        return f"SELECT items.* FROM ({select(*args, **options)}) items, range(1000)"
+
+    monkeypatch.setattr(tables, "select", many)
+
+    def interrupt() -> None:
+        while not list(tmp_path.glob("out.csv.*.part/part")):
+            pass
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    line = ["export", str(crawled), "-o", str(tmp_path / "out.csv"), "--endpoint", "hashtags"]
+    assert main(line) == 130
+    thread.join()
+    assert capsys.readouterr().err == "keyapi: interrupted\n"
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def test_each_query_has_its_columns() -> None:

@@ -1,8 +1,10 @@
 """`keyapi export`: what a crawl brought home, in a form that other tools open."""
 
 import io
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from time import time
@@ -50,6 +52,16 @@ def _moment(_: object, tokens: Sequence[Token]) -> float:
 Moment: TypeAlias = Annotated[float, Parameter(converter=_moment, n_tokens=1)]
 
 
+@contextmanager
+def _ending_well() -> Iterator[None]:
+    """Let SIGTERM end it as Ctrl-C does: with nothing half done left behind."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 @app.command(group_parameters="Options")
 def export(
     file: str,
@@ -90,7 +102,7 @@ def export(
         until=until,
         all_snapshots=all_snapshots,
     )
-    with opened(Path(file)) as store:
+    with _ending_well(), opened(Path(file)) as store:
         summary = summarize(store, failures=0)
         if summary.pending and not quiet:
             say(

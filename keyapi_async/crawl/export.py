@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, TextIO
 
+import attrs
 from attrs import frozen
 
 from . import tables
@@ -26,6 +29,8 @@ _COPY: Final = {
     ".csv": "FORMAT CSV, HEADER",
     ".parquet": "FORMAT PARQUET, COMPRESSION ZSTD",
 }
+_OWN_PLACE: Final = re.compile(rf'(?<!\\)"{PLACE_KEY}"(?=\s*:)')
+_HALF: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _LISTS = """
 SELECT l.id, q.endpoint, q.params, l.snapshot FROM lists l JOIN queries q ON q.id = l.query
 WHERE {where} ORDER BY l.id
@@ -162,25 +167,35 @@ def _moment(at: float) -> str:
 
 
 def _with_place(item: str, place: object) -> str:
-    """An item and its place on one line: what was received stays letter for letter."""
-    body = item[:-1] + ("," if item != "{}" else "")
+    """An item and its place on one line: what was received stays letter for letter.
+
+    A line break becomes a space: JSON has them between values only. A `_keyapi` of the item's own
+    becomes `__keyapi`.
+    """
+    if PLACE_KEY in item:
+        item = _OWN_PLACE.sub(f'"_{PLACE_KEY}"', item)
+    body = item[:-1].replace("\r", " ").replace("\n", " ")
+    comma = "" if body.strip() == "{" else ","
     text = json.dumps(place, ensure_ascii=False, separators=(",", ":"))
-    return f'{body}"{PLACE_KEY}":{text}}}\n'
+    return f'{body}{comma}"{PLACE_KEY}":{text}}}\n'
 
 
 def _file(path: Path, write: Callable[[Path], int]) -> Exported:
     """Write a part file, then give it its name."""
     path = Path(os.path.realpath(path))
-    part = path.with_name(path.name + ".part")
-    part.unlink(missing_ok=True)
-    try:
+    with _workshop(path) as folder:
+        part = folder / "part"
         count = write(part)
         part.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink()
-        raise
     return Exported(path, count)
+
+
+@contextmanager
+def _workshop(path: Path) -> Iterator[Path]:
+    """A folder beside a file, for nobody else to meet; gone afterwards, whatever happens."""
+    name = {"prefix": f"{path.name}.", "suffix": ".part", "dir": path.parent}
+    with TemporaryDirectory(**name, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 # -- tables, by DuckDB -------------------------------------------------------------------------
@@ -188,17 +203,17 @@ def _file(path: Path, write: Callable[[Path], int]) -> Exported:
 
 def _export_tables(store: Store, path: Path, selection: Selection, form: str) -> list[Exported]:
     duckdb = _import_duckdb()
-    endpoints = _endpoints(store, path, selection)
-    raw = {name: path.with_name(f"{path.name}.{name}.part") for name in endpoints}
-    problem = ""
-    try:
+    # These and no others: a running crawl may come upon its first detail meanwhile.
+    selection = attrs.evolve(selection, endpoints=tuple(_endpoints(store, path, selection)))
+    with _workshop(path) as folder:
+        raw = {name: folder / f"{name}.jsonl" for name in selection.endpoints}
         counts = _write_raw(store, selection, raw)
-        return _tables(path, form, raw, counts)
-    except duckdb.Error as error:
-        problem = str(error)
-    finally:
-        for file in raw.values():
-            file.unlink(missing_ok=True)
+        try:
+            return _tables(path, form, raw, counts)
+        except duckdb.Error as error:
+            problem = str(error)
+        except RuntimeError:  # what DuckDB makes of a signal
+            raise KeyboardInterrupt from None
     raise StoreError(f"{path}: DuckDB could not write it: {problem}")
 
 
@@ -254,7 +269,7 @@ def _write_raw(store: Store, selection: Selection, raw: dict[str, Path]) -> dict
 
 def _readable(item: str) -> str:
     """An item without half characters (lone surrogates), which no table takes."""
-    if "\\ud" not in item:
+    if not _HALF.search(item):
         return item
     text = json.dumps(json.loads(item), ensure_ascii=False)
     return text.encode(errors="replace").decode()

@@ -76,7 +76,7 @@ def duck_type(hint: Any) -> str:
 
 
 def select(endpoint: str, rows: Path, *, nested: bool) -> str:
-    """SQL that makes a table of raw rows.
+    """SQL that makes a table of raw rows; a value that its column can't hold becomes null.
 
     Args:
         endpoint: Name of the endpoint.
@@ -85,6 +85,8 @@ def select(endpoint: str, rows: Path, *, nested: bool) -> str:
     """
     place = {**query_columns(endpoint), **PLACE}
     chosen = [f"{PLACE_KEY}.{_quoted(name)}" for name in place]
+    # Of a line that it can't read DuckDB would make a row of nulls.
+    chosen[[*place].index("page")] = f"coalesce({PLACE_KEY}.page, error('not JSON')) AS page"
     kinds = columns(endpoint)
     for name, kind in kinds.items():
         if endpoint == "music_detail" and name == "sound":
@@ -95,6 +97,7 @@ def select(endpoint: str, rows: Path, *, nested: bool) -> str:
     kinds[PLACE_KEY] = _struct(place)
     types = ", ".join(f"{text(name)}: {text(kind)}" for name, kind in kinds.items())
     source = f"{text(str(rows))}, format = 'newline_delimited', columns = {{{types}}}"
+    source += ", ignore_errors = true"
     return f"SELECT {', '.join(chosen)} FROM read_json({source})"  # noqa: S608 - all is quoted
 
 
