@@ -211,7 +211,8 @@ def _failure(error: Exception, secret: str) -> KeyAPIError:
             failure = TransportError(f"the server's certificate was not accepted: {text}")
             failure.permanent = True
         case aiohttp.ClientConnectorError():
-            failure = TransportError(f"could not connect: {text}")
+            told = text.removeprefix("Cannot connect to host ")
+            failure = TransportError(f"could not connect: {told}")
         case _:
             reason = error.strerror if isinstance(error, OSError) else None
             failure = TransportError(f"the connection was lost: {reason or type(error).__name__}")
