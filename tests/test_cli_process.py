@@ -13,6 +13,7 @@ import subprocess
 import sys
 import termios
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,6 +78,28 @@ def test_a_reader_that_leaves(start: Start) -> None:
         process.stdout = None
         assert process.communicate(timeout=20)[1] == ""
         assert process.returncode == 141
+
+
+@pytest.mark.parametrize("form", ["plain", "--log-json"])
+@pytest.mark.parametrize("told", ["full", "left"])
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_crawl_that_can_not_tell_goes_on(
+    code: int, told: str, form: str, start: Start, tmp_path: Path
+) -> None:
+    if told == "full":
+        stderr = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reader, stderr = os.pipe()
+        os.close(reader)
+    with Sandbox() as sandbox:
+        if code:
+            sandbox.fail(Fault.status(404), page=5)
+        line = ["crawl", "hashtags", "--keep-going", "--rate", "inf", "-o", f"{tmp_path}/t.sqlite"]
+        more = [] if form == "plain" else [form]
+        process = start(*line, *more, at=sandbox, stderr=stderr)
+        os.close(stderr)
+        assert process.wait(timeout=20) == code
+        assert len(sandbox.requests) == 5
 
 
 def test_on_a_terminal(start: Start) -> None:

@@ -98,11 +98,27 @@ def test_simulate_tells_what_it_takes_and_needs_no_key(line: str, told: str, run
         ("-i plan.jsonl --every-region -s", "--every-region needs an endpoint"),
         ("hashtags --region= -s", "--region must be a non-empty text"),
         ("hashtags --period 8 -s", "--period"),
-        ("hashtags --max-items -1 -s", "--max-items must not be negative"),
+        ("hashtags --max-items -1 -s", "--max-items must be a whole number of at least 0"),
         ("hashtags --max-pages 1.5 -s", "--max-pages"),
         ("hashtags --resume t.sqlite", "--resume takes plan and limits from the file"),
         ("--resume t.sqlite -o u.sqlite", "--resume takes plan and limits from the file"),
-        ("--resume t.sqlite --max-items 5", "--resume takes plan and limits from the file"),
+        (
+            "music --resume t.sqlite -o u.sqlite --max-items 0 --region US --industry 1 -i -",
+            (
+                "--resume takes plan and limits from the file: "
+                "leave out music --region --industry-id --input --max-items --output"
+            ),
+        ),
+        (
+            "music --status t.sqlite -o u.sqlite --period 7 --extend --keep-going --rate 2 -q -v",
+            (
+                "--status only looks at a file: "
+                "leave out music --period --output --extend --keep-going --rate"
+            ),
+        ),
+        ("-i empty.jsonl -o t.sqlite", "empty.jsonl holds no query"),
+        ("music -i empty.jsonl -o t.sqlite", "empty.jsonl holds no query"),
+        ("-i latin.jsonl -o t.sqlite", "latin.jsonl, line 2: is not UTF-8"),
         ("hashtags -o t.sqlite --fresh-within 1", "must be an age such as 90m, 24h or 7d, not '1'"),
         ("-i bad.jsonl -s", "bad.jsonl, line 1: Expecting value"),
         (
@@ -114,16 +130,20 @@ def test_simulate_tells_what_it_takes_and_needs_no_key(line: str, told: str, run
 def test_usage(line: str, problem: str, run: Run, sandbox: Sandbox) -> None:
     Path("plan.jsonl").write_text('{"endpoint": "music"}')
     Path("bad.jsonl").write_text("nonsense")
+    Path("empty.jsonl").write_text("\n \n")
+    music = '{"endpoint": "music", "search_keyword": "%s"}\n'
+    Path("latin.jsonl").write_bytes((music % "a" + music % "\xe9").encode("latin-1"))
     code, out, err = run(f"crawl {line}")
     assert (code, out) == (2, "")
     assert problem in err
     assert not sandbox.requests
+    assert len(list(Path.cwd().iterdir())) == 4  # the plans: nothing was made
 
 
 def test_a_plan_from_a_file_or_a_pipe(
     run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Path("plan.jsonl").write_text('{"endpoint": "music", "region": "GB"}\n')
+    Path("plan.jsonl").write_text('{"endpoint": "music", "region": "GB"}\n', encoding="utf-8-sig")
     code, out, _ = run("crawl videos -i plan.jsonl -s")
     assert (code, out.splitlines()[:2]) == (0, ["videos: 1 queries", "music: 1 queries"])
     with Path("plan.jsonl").open() as lines:
@@ -132,6 +152,10 @@ def test_a_plan_from_a_file_or_a_pipe(
     assert len(sandbox.requests) == 5
     code, _, err = run("crawl -i no.jsonl -s")
     assert (code, err) == (1, "keyapi: can't read no.jsonl: No such file or directory\n")
+    Path("plan.jsonl").write_text("")
+    with Path("plan.jsonl").open() as lines:
+        monkeypatch.setattr(sys, "stdin", lines)
+        assert run("crawl -i - -s") == (2, "", "keyapi: standard input holds no query\n")
 
 
 # -- a run -------------------------------------------------------------------------------------
@@ -195,6 +219,7 @@ def test_failed_lists(run: Run, sandbox: Sandbox) -> None:
     code, _, err = run(CRAWL + " --concurrency 1")
     assert code == 1
     assert "404 Not Found" in err
+    assert "keyapi: go on with: keyapi crawl --resume t.sqlite --retry-failed\n" in err
     assert len(sandbox.requests) == 2  # the other list was not begun
     code, _, err = run(CRAWL)
     assert code == 3
@@ -249,15 +274,47 @@ def test_json_log(run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -
     sandbox.fail(Fault.status(404), page=2)
     code, _, err = run(CRAWL + " --log-json --keep-going --max-credits 1000")
     assert code == 3
-    *events, last = err.splitlines()
-    assert last.startswith("keyapi: 1 of 2 lists failed")
-    told = [json.loads(line) for line in events]
-    assert told[0]["event"] == "t.sqlite: snapshot 1: 2 lists"
-    assert told[1]["event"] == "progress"
-    assert set(State.__annotations__) <= told[1].keys()
-    assert told[-1]["event"] == "summary"
-    assert told[-1]["items"] == 120
-    assert told[-1]["failures"][0]["query"].startswith("hashtags region=")
+    first, *progress, summary, end = map(json.loads, err.splitlines())
+    del first["time"], end["time"]
+    assert first == {
+        "event": "snapshot",
+        "message": "t.sqlite: snapshot 1: 2 lists",
+        "file": "t.sqlite",
+        "snapshot": 1,
+    }
+    assert progress
+    for state in progress:
+        assert state["event"] == "progress"
+        assert set(State.__annotations__) <= state.keys()
+    assert summary["event"] == "summary"
+    assert summary["items"] == 120
+    assert summary["failures"][0]["query"].startswith("hashtags region=")
+    assert end == {
+        "event": "end",
+        "message": "1 of 2 lists failed; "
+        "try them again with: keyapi crawl --resume t.sqlite --retry-failed",
+        "exit_code": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "events"),
+    [
+        (CRAWL + " --max-credits 4 --log-json", 5, ["snapshot", "summary", "resume", "end"]),
+        (CRAWL + " --sandbox --log_json", 0, ["sandbox", "snapshot", "summary"]),
+        ("crawl sounds --log-json", 2, ["end"]),
+    ],
+)
+def test_every_line_of_a_json_log_is_json(
+    line: str, code: int, events: list[str], run: Run, sandbox: Sandbox
+) -> None:
+    got, out, err = run(line)
+    told = [json.loads(text) for text in err.splitlines()]
+    assert (got, out, [one["event"] for one in told]) == (code, "", events)
+    for one in told:
+        assert one["event"] == "summary" or not one["message"].startswith("keyapi")
+    if code:
+        assert told[-1]["exit_code"] == code
 
 
 def test_plain_lines_and_the_sandbox_within(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,6 +366,44 @@ def test_signals_end_it_in_good_order(number: int, times: int, run: Run, sandbox
     last = "keyapi: interrupted; go on with: keyapi crawl --resume t.sqlite"
     assert err.splitlines()[-1] == last
     check_interrupted(Path("t.sqlite"), sandbox, lost=2 if times == 2 else 0)
+
+
+@POSIX
+@pytest.mark.parametrize("more", [[], ["--keep-going"]])
+@pytest.mark.parametrize("page", [3, 25])
+def test_a_request_that_fails_after_the_signal(
+    page: int, more: list[str], run: Run, sandbox: Sandbox
+) -> None:
+    """Nor does it matter whether that was the last one."""
+    sandbox._ledger.requests = Tripwire(os.getpid(), signal.SIGINT, 1, page)
+    sandbox.fail(Fault.status(404), page=page)
+    line = "crawl videos --rate inf -o t.sqlite --concurrency 1 --region US --region GB"
+    code, _, err = run(line, *more)
+    assert code == 130
+    last = err.splitlines()[-1]
+    assert last.startswith("keyapi: interrupted; go on with: keyapi crawl --resume t.sqlite")
+    words = last.partition("go on with: keyapi ")[2]
+    assert run(words, "--rate", "inf", "-q") == (0, "", "")
+    assert sandbox.credits_spent == 100
+
+
+@POSIX
+def test_a_full_disk_is_told_whatever_came_before(
+    run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = store_module.connect
+
+    def small(path: Path, *, create: bool = False) -> sqlite3.Connection:
+        connection = connect(path, create=create)
+        ((pages,),) = connection.execute("PRAGMA page_count").fetchall()
+        connection.execute(f"PRAGMA max_page_count = {pages + 3}")
+        return connection
+
+    monkeypatch.setattr(store_module, "connect", small)
+    sandbox._ledger.requests = Tripwire(os.getpid(), signal.SIGINT, 1, 1)
+    code, _, err = run(CRAWL)
+    assert code == 1
+    assert err.splitlines()[-1].startswith("keyapi: t.sqlite: the disk is full; what was stored")
 
 
 @POSIX
@@ -411,7 +506,7 @@ def test_a_line_tells_all_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     told.on_event(event)
     assert told.state().text() == (
         "3 of 9 lists · 1 failed · 80 items · 2 duplicates · 10.0 of 12 requests/s · "
-        "600 of 500 credits · 4 retries · waiting 7 s: RateLimitError from /p · 3 s left"
+        "600 of 500 credits · 4 retries · waiting 7 s: rate limit · 3 s left"
     )
     now[0] += 8.0
     assert "waiting" not in told.state().text()

@@ -3,25 +3,26 @@
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 import attrs
 from cyclopts import Parameter
 from rich.console import Console
 
 from keyapi_async import KeyAPIError, reference
-from keyapi_async.crawl import ENDPOINTS, Plan, Progress, StoreError, grid, read_plan
+from keyapi_async.crawl import ENDPOINTS, Plan, Progress, StoreError, Summary, grid, read_plan
 from keyapi_async.crawl.engine import Engine, usual_left
 from keyapi_async.crawl.jobs import Options
 from keyapi_async.crawl.plan import endpoint_of, expect
 from keyapi_async.crawl.run import StoredCrawl
 from keyapi_async.crawl.snapshots import Opening, Wish, open_snapshot, unanswered
-from keyapi_async.crawl.store import Store, opened
+from keyapi_async.crawl.store import opened
 from keyapi_async.crawl.summary import summarize
+from keyapi_async.queries import whole_number
 from keyapi_async.usage import CREDITS_PER_REQUEST
 
 from .app import app, known
@@ -66,8 +67,12 @@ def crawl(
         ask: Whom to ask.
     """
     if keeping.status is not None:
+        _stands_alone(endpoints, filters, keeping, running, ask)
         _show_status(Path(keeping.status))
         return
+    if running.concurrency is not None:
+        with naming_options():
+            whole_number("concurrency", running.concurrency, 1)
     wish = _wish(endpoints, filters, keeping)
     file = keeping.output if keeping.resume is None else keeping.resume
     if keeping.simulate:
@@ -87,27 +92,43 @@ def _wish(endpoints: tuple[Endpoint, ...], filters: Filters, keeping: Keeping) -
         retry_failed=keeping.retry_failed,
         fresh_within=keeping.fresh_within,
     )
-    plan = _plan(endpoints, filters)
     if keeping.resume is not None:
-        said = (field for field in attrs.fields(Filters) if getattr(filters, field.name))
-        if endpoints or keeping.output is not None or next(said, None) is not None:
-            problem = (
-                "--resume takes plan and limits from the file: leave out endpoints and filters"
-            )
-            raise CommandError(problem, USAGE)
+        said = [*endpoints, *_said(filters), *(["--output"] if keeping.output is not None else [])]
+        _leave_out(said, "--resume takes plan and limits from the file")
         return wish
+    plan = _plan(endpoints, filters)
     if plan is None:
         problem = "nothing to crawl: name endpoints (hashtags videos music), -i FILE or --resume"
         raise CommandError(problem, USAGE)
-    options = Options(
-        max_items=filters.max_items,
-        max_pages=filters.max_pages,
-        with_details=filters.with_details,
-    )
-    for name in ("max_items", "max_pages"):
-        if (getattr(options, name) or 0) < 0:
-            raise CommandError(f"{option(name)} must not be negative", USAGE)
+    with naming_options(max_items="--max-items"):
+        options = Options(
+            max_items=filters.max_items,
+            max_pages=filters.max_pages,
+            with_details=filters.with_details,
+        )
     return attrs.evolve(wish, plan=plan, options=options)
+
+
+def _stands_alone(endpoints: tuple[Endpoint, ...], *given: Any) -> None:
+    """Refuse what says nothing to `--status`."""
+    harmless = ("--status", "--quiet", "--verbose")
+    said = [*endpoints, *(name for name in _said(*given) if name not in harmless)]
+    _leave_out(said, "--status only looks at a file")
+
+
+def _said(*given: Any) -> list[str]:
+    """The options that are not as they are by default."""
+    return [
+        option(field.name)
+        for one in given
+        for field in attrs.fields(type(one))
+        if getattr(one, field.name) != field.default
+    ]
+
+
+def _leave_out(said: list[str], reason: str) -> None:
+    if said:
+        raise CommandError(f"{reason}: leave out {' '.join(said)}", USAGE)
 
 
 def _plan(endpoints: tuple[Endpoint, ...], filters: Filters) -> Plan | None:
@@ -137,15 +158,7 @@ def _plan(endpoints: tuple[Endpoint, ...], filters: Filters) -> Plan | None:
     return tuple(dict.fromkeys(plan)) if endpoints or filters.input is not None else None
 
 
-_AXES = (
-    "region",
-    "period",
-    "industry_id",
-    "order_by",
-    "search_keyword",
-    "new_to_top_100",
-    "commercial_music",
-)
+_AXES = {name for query in ENDPOINTS.values() for name in attrs.fields_dict(query)}
 _EVERY_REGION = {
     "hashtags": tuple(reference.REGIONS),
     "videos": tuple(reference.VIDEO_REGIONS),
@@ -154,15 +167,26 @@ _EVERY_REGION = {
 
 
 def _read(name: str) -> Plan:
+    said = "standard input" if name == "-" else name
     try:
-        if name == "-":
-            return read_plan(sys.stdin, "standard input")
-        with Path(name).open(encoding="utf-8") as lines:
-            return read_plan(lines, name)
+        with ExitStack() as stack:
+            file = sys.stdin.buffer if name == "-" else stack.enter_context(Path(name).open("rb"))
+            plan = read_plan(_lines(file, said), said)
     except ValueError as error:
         raise CommandError(str(error), USAGE) from None
     except OSError as error:
-        raise CommandError(f"can't read {name}: {error.strerror or error}") from None
+        raise CommandError(f"can't read {said}: {error.strerror or error}") from None
+    if not plan:
+        raise CommandError(f"{said} holds no query", USAGE)
+    return plan
+
+
+def _lines(file: BinaryIO, name: str) -> Iterator[str]:
+    for number, line in enumerate(file, 1):
+        try:
+            yield line.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise ValueError(f"{name}, line {number}: is not UTF-8") from None
 
 
 # -- looking -----------------------------------------------------------------------------------
@@ -209,56 +233,57 @@ async def _crawl(path: Path, wish: Wish, running: Running, ask: Ask) -> None:
     progress = Progress()
     watch = Watch(progress, _form(running), ask.max_credits)
     if ask.sandbox:
-        watch.tell("asking a sandbox: the data is made up, no key is used")
+        watch.tell("sandbox", "asking a sandbox: the data is made up, no key is used")
     async with connected(ask, watch) as client:
         with opened(path, create=True) as store:
             opening = open_snapshot(store, wish)
-            watch.tell(_announcement(path, opening), snapshot=opening.snapshot)
+            watch.tell(
+                "snapshot", _announcement(path, opening), file=str(path), snapshot=opening.snapshot
+            )
+            failure = None
             if opening.pending:
-                with naming_options():
-                    stored = StoredCrawl(
-                        client,
-                        store,
-                        opening,
-                        concurrency=running.concurrency,
-                        keep_going=running.keep_going,
-                        progress=progress,
-                    )
+                stored = StoredCrawl(
+                    client,
+                    store,
+                    opening,
+                    concurrency=running.concurrency,
+                    keep_going=running.keep_going,
+                    progress=progress,
+                )
                 failure = await _watched(stored, watch)
-                watch.tell_summary(summarize(store), str(path))
-                _raise(failure, watch, path)
-            _conclude(store, path)
+            summary = summarize(store)
+            if opening.pending:
+                watch.tell_summary(summary, str(path))
+            _conclude(failure, summary, watch, path)
 
 
-async def _watched(stored: StoredCrawl, watch: Watch) -> KeyAPIError | None:
+async def _watched(stored: StoredCrawl, watch: Watch) -> KeyAPIError | KeyboardInterrupt | None:
     """Run it, and tell how it gets on; returns what ended it early, if something did."""
-    async with _signals(stored.engine), watch.running():
+    async with _signals(stored.engine) as interrupted, watch.running():
         try:
             await stored.run()
-        except KeyAPIError as error:
+        except StoreError as error:
             return error
+        except KeyAPIError as error:
+            # A request that was under way when the signal came may fail: the signal came first.
+            return KeyboardInterrupt() if interrupted.is_set() else error
     return None
 
 
-def _raise(failure: KeyAPIError | None, watch: Watch, path: Path) -> None:
+def _conclude(
+    failure: KeyAPIError | KeyboardInterrupt | None, summary: Summary, watch: Watch, path: Path
+) -> None:
     """Let what ended the crawl early end the command, too; say how to go on where one can."""
-    if failure is None:
-        return
-    if not isinstance(failure, StoreError):
-        watch.tell(f"go on with: {_resume(path)}")
-    raise failure
-
-
-def _conclude(store: Store, path: Path) -> None:
-    summary = summarize(store, failures=0)
-    if summary.pending:
-        raise CommandError(f"interrupted; go on with: {_resume(path)}", INTERRUPTED)
+    again = f"keyapi crawl --resume {quote(str(path))}" + " --retry-failed" * bool(summary.failed)
+    if isinstance(failure, KeyAPIError):
+        if not isinstance(failure, StoreError):
+            watch.tell("resume", f"go on with: {again}")
+        raise failure
+    if summary.pending or failure is not None:
+        raise CommandError(f"interrupted; go on with: {again}", INTERRUPTED)
     if summary.failed:
-        raise CommandError(
-            f"{summary.failed} of {summary.queries} lists failed; "
-            f"try them again with: {_resume(path)} --retry-failed",
-            PARTIAL,
-        )
+        told = f"{summary.failed} of {summary.queries} lists failed; try them again with: {again}"
+        raise CommandError(told, PARTIAL)
 
 
 def _announcement(path: Path, opening: Opening) -> str:
@@ -274,10 +299,6 @@ def _announcement(path: Path, opening: Opening) -> str:
     return f"going on with {name}: {skipped}, {paid} are not paid again"
 
 
-def _resume(path: Path) -> str:
-    return f"keyapi crawl --resume {quote(str(path))}"
-
-
 def _form(running: Running) -> Form:
     if running.log_json:
         return "json"
@@ -289,14 +310,16 @@ def _form(running: Running) -> Form:
 
 
 @asynccontextmanager
-async def _signals(engine: Engine) -> AsyncIterator[None]:
+async def _signals(engine: Engine) -> AsyncIterator[asyncio.Event]:
     """Let the first Ctrl-C or SIGTERM end the crawl in good order, a second one at once."""
     loop = asyncio.get_running_loop()
+    came = asyncio.Event()
 
     def stop() -> None:
         if engine.stopping:
             engine.cancel()
         else:
+            came.set()
             engine.stop()
             loop.call_later(GRACE, engine.cancel)
 
@@ -308,7 +331,7 @@ async def _signals(engine: Engine) -> AsyncIterator[None]:
         except NotImplementedError:  # pragma: no cover - Windows, where Ctrl-C cancels
             break
     try:
-        yield
+        yield came
     finally:
         for number in handled:
             loop.remove_signal_handler(number)

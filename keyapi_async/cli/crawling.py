@@ -86,7 +86,7 @@ class Keeping:
     simulate: Annotated[bool, Parameter(alias="-s", show_default=False)] = False
     """Say what it would take, and end; nothing is spent."""
     fresh_within: Age | None = None
-    """If all is done, fetch anew, as a new snapshot, what is older than this, such as 24h."""
+    """If the newest snapshot is older than this, such as 24h, begin one of all lists that are."""
     extend: Flag = False
     """Let a changed plan add to the file's."""
     retry_failed: Flag = False
@@ -102,7 +102,8 @@ class Running:
     keep_going: Flag = False
     """Note a list that failed and go on (exit code 3)."""
     log_json: Flag = False
-    """Say what happens as JSON lines."""
+    """Say what happens as JSON lines; the event is sandbox, snapshot, progress, summary, resume or
+    end."""
     quiet: Quiet = False
     """Say nothing on stderr but errors."""
     verbose: Verbose = False

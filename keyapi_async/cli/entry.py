@@ -9,7 +9,7 @@ from pathlib import Path
 
 from . import crawl, export, serve, trending
 from .app import app
-from .errors import BROKEN_PIPE, say, verdict
+from .errors import BROKEN_PIPE, conclude
 
 COMMANDS = (trending, crawl, export, serve)
 
@@ -27,7 +27,5 @@ def run(args: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - all end in one line and a code
-        message, code = verdict(error, args)
-        say(message)
-        return code
+        return conclude(error, args)
     return 0

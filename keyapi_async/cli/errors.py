@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -50,8 +52,18 @@ class CommandError(Exception):
 
 def say(message: str) -> None:
     """Print one line on stderr, if that can be written to."""
+    _print(f"keyapi: {printable(' '.join(message.split()))}")
+
+
+def log(event: str, **fields: object) -> None:
+    """Print what happened as a JSON line on stderr, if that can be written to."""
+    _print(json.dumps({"time": round(time.time(), 3), "event": event, **fields}))
+
+
+def _print(line: str) -> None:
+    # On a full disk, or to a reader that left, what there is to say must not end the work.
     with suppress(OSError):
-        print(f"keyapi: {printable(' '.join(message.split()))}", file=sys.stderr, flush=True)  # noqa: T201
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def printable(text: str) -> str:
@@ -84,6 +96,16 @@ def naming_options(**typed: str) -> Iterator[None]:
 def option(name: str) -> str:
     """The option for a parameter."""
     return "--" + name.replace("_", "-")
+
+
+def conclude(error: BaseException, args: Sequence[str]) -> int:
+    """Say what ended a command, in the form it was asked for; tell its exit code."""
+    message, code = verdict(error, args)
+    if any(arg.replace("_", "-") == "--log-json" for arg in args):
+        log("end", message=message, exit_code=code)
+    else:
+        say(message)
+    return code
 
 
 def verdict(error: BaseException, args: Sequence[str]) -> tuple[str, int]:

@@ -28,6 +28,12 @@ _REASONS = {
 }
 
 
+def reason(event: RequestEvent) -> str:
+    """Why the client waits, for people."""
+    status = f" ({event.status})" if event.status else ""
+    return _REASONS.get(event.error or "", event.error or "") + status
+
+
 class Progress:
     """A live line on a terminal; elsewhere a line for each long wait.
 
@@ -98,8 +104,7 @@ class Progress:
         """Note what the client waits for."""
         if event.kind not in ("pause", "retry") or not event.wait:
             return
-        status = f" ({event.status})" if event.status else ""
-        self._reason = _REASONS.get(event.error or "", event.error or "") + status
+        self._reason = reason(event)
         self._until = time.monotonic() + event.wait
         if self._tells_waits and event.wait >= WORTH_A_LINE:
             say(f"waiting {event.wait:.1f} s: {self._reason}")

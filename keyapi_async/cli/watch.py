@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
-import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -22,7 +20,8 @@ from keyapi_async.crawl import Progress, Summary
 from keyapi_async.crawl.plan import query_text
 from keyapi_async.usage import RequestEvent, Usage
 
-from .errors import printable, say
+from .errors import log, printable, say
+from .progress import reason
 
 EVERY = 5.0
 """Seconds between two plain lines."""
@@ -96,13 +95,19 @@ class Watch:
     def on_event(self, event: RequestEvent) -> None:
         """Note why everything waits."""
         if event.kind == "pause" and event.wait:
-            self._because = f"{event.error} from {event.path}"
+            self._because = reason(event)
             self._until = time.monotonic() + event.wait
 
-    def tell(self, message: str, **fields: object) -> None:
-        """Say something that is no news of progress."""
+    def tell(self, event: str, message: str, **fields: object) -> None:
+        """Say something that is no news of progress.
+
+        Args:
+            event: Its short name, which programs go by.
+            message: The same for people.
+            fields: More for programs.
+        """
         if self._form == "json":
-            _log(message, **fields)
+            log(event, message=message, **fields)
         elif self._form != "quiet":
             say(message)
 
@@ -113,10 +118,10 @@ class Watch:
             fields["failures"] = [
                 {"query": query_text(one.query), "error": one.error} for one in summary.failures
             ]
-            _log("summary", file=file, **fields)
+            log("summary", file=file, **fields)
             return
         for line in summary_lines(summary, file):
-            self.tell(line)
+            self.tell("summary", line)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -176,7 +181,7 @@ class Watch:
             await asyncio.sleep(EVERY)
             state = self.state()
             if self._form == "json":
-                _log("progress", **attrs.asdict(state))
+                log("progress", **attrs.asdict(state))
             else:
                 say(state.text())
 
@@ -220,8 +225,3 @@ def span(seconds: float) -> str:
 
 def _date(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
-
-
-def _log(event: str, **fields: object) -> None:
-    line = json.dumps({"time": round(time.time(), 3), "event": event, **fields})
-    print(line, file=sys.stderr, flush=True)  # noqa: T201

@@ -8,7 +8,7 @@ from attrs import define, frozen
 
 from keyapi_async.errors import KeyAPIError
 from keyapi_async.pages import Checkpoint
-from keyapi_async.queries import Query
+from keyapi_async.queries import Query, whole_number
 
 
 @frozen(kw_only=True)
@@ -19,11 +19,20 @@ class Options:
         max_items: At most so many of each list.
         max_pages: At most so many pages of each list.
         with_details: Also the detail of each hashtag and sound, once per region and period.
+
+    Raises:
+        ValueError: A limit is no whole number.
     """
 
     max_items: int | None = None
     max_pages: int | None = None
     with_details: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse limits that can't be right."""
+        for name, value in (("max_items", self.max_items), ("max_pages", self.max_pages)):
+            if value is not None:
+                whole_number(name, value, 0)
 
 
 @frozen(kw_only=True)

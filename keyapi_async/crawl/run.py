@@ -12,7 +12,7 @@ from typing import Any
 from attrs import frozen
 
 from keyapi_async.client import KeyAPIClient
-from keyapi_async.queries import Query, whole_number
+from keyapi_async.queries import Query
 
 from .engine import Engine, usual_left
 from .errors import CrawlError, StoreError
@@ -84,7 +84,7 @@ async def crawl(
         KeyAPIError: A list failed (without `keep_going`), or every list would: key, credits,
             rate.
     """
-    options = _options(max_items, max_pages, with_details=with_details)
+    options = Options(max_items=max_items, max_pages=max_pages, with_details=with_details)
     plan = tuple(plan)
     progress = Progress() if progress is None else progress
     progress.queries = len(plan)
@@ -178,7 +178,9 @@ async def crawl_to(
     """
     wish = Wish(
         plan=None if plan is None else tuple(plan),
-        options=None if plan is None else _options(max_items, max_pages, with_details=with_details),
+        options=None
+        if plan is None
+        else Options(max_items=max_items, max_pages=max_pages, with_details=with_details),
         extend=extend,
         retry_failed=retry_failed,
         fresh_within=fresh_within,
@@ -261,10 +263,3 @@ class StoredCrawl:
         progress.pages_expected = sum(
             usual_left(job, opening.options) for job in self._store.pending()
         )
-
-
-def _options(max_items: int | None, max_pages: int | None, *, with_details: bool) -> Options:
-    for name, value in (("max_items", max_items), ("max_pages", max_pages)):
-        if value is not None:
-            whole_number(name, value, 0)
-    return Options(max_items=max_items, max_pages=max_pages, with_details=with_details)
