@@ -290,7 +290,7 @@ def test_without_duckdb_the_extra_is_named(
 
 
 def test_half_an_emoji(copy: Path, tmp_path: Path) -> None:
-    put(copy, r'{"hashtag_id":"1","hashtag_name":"half \uD83D","_":"\ud83c\udf89"}')
+    put(copy, r'{"hashtag_id":"1","hashtag_name":"half \uD83D","_":"\uD83C\uDF89"}')
     out = tmp_path / "out.parquet"
     with opened(copy) as store:
         export(store, out, Selection(endpoints=("hashtags",)))

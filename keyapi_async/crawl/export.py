@@ -193,8 +193,9 @@ def _file(path: Path, write: Callable[[Path], int]) -> Exported:
 @contextmanager
 def _workshop(path: Path) -> Iterator[Path]:
     """A folder beside a file, for nobody else to meet; gone afterwards, whatever happens."""
-    name = {"prefix": f"{path.name}.", "suffix": ".part", "dir": path.parent}
-    with TemporaryDirectory(**name, ignore_cleanup_errors=True) as folder:
+    with TemporaryDirectory(
+        prefix=f"{path.name}.", suffix=".part", dir=path.parent, ignore_cleanup_errors=True
+    ) as folder:
         yield Path(folder)
 
 
