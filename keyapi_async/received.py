@@ -58,11 +58,13 @@ class Source:
                 self._data = json.loads(text.decode(errors="replace"))
         return self._data
 
-    def text(self, *path: str | int) -> str:
+    def text(self, path: tuple[Any, ...] = ()) -> str:
         """The JSON at a place, letter for letter where its bytes are still there."""
         if isinstance(self._data, msgspec.Raw):
-            with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                return bytes(self._part(self._data, path)).decode()
+            try:  # not `suppress`: a crawl comes here for every item
+                return str(self._part(self._data, path), "utf-8")
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                pass
         part = _at(self.data, path)
         try:
             return msgspec.json.encode(part).decode()
@@ -76,14 +78,13 @@ class Source:
                 return len(self._raw_items(self._data, key))
         return len(self.data[key])
 
-    def _part(self, data: msgspec.Raw, path: tuple[str | int, ...]) -> msgspec.Raw:
-        match path:
-            case (str(key), int(position)):
-                return self._raw_items(data, key)[position]
-            case (str(key),):
-                return _field(data, key)
-            case _:
-                return data
+    def _part(self, data: msgspec.Raw, path: tuple[Any, ...]) -> msgspec.Raw:
+        part = data
+        if len(path) == 2:
+            part = self._raw_items(data, path[0])[path[1]]
+        elif path:
+            part = _field(data, path[0])
+        return part
 
     def _raw_items(self, data: msgspec.Raw, key: str) -> list[msgspec.Raw]:
         if self._items is None:  # all at once: who wants one item's text wants its neighbours'
@@ -119,8 +120,7 @@ class Received:
     @property
     def raw_json(self) -> str:
         """The same as JSON text, letter for letter as long as `raw` was not read."""
-        source, *path = self.origin
-        text: str = source.text(*path)
+        text: str = getattr(self, "_source", _NOTHING).text(getattr(self, "_path", ()))
         return text
 
     def made_from(self, source: Source, *path: str | int) -> Self:
