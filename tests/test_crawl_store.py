@@ -29,12 +29,12 @@ def hashtag(number: int, **fields: Any) -> Hashtag:
     return Hashtag(hashtag_id=str(number), hashtag_name=f"tag{number}").made_from(Source(raw))
 
 
-def page(job: Job, number: int, **fields: Any) -> Fetched:
+def page(job: Job, number: int, count: int = 20, **fields: Any) -> Fetched:
     rows = tuple(
         Row(
             position=place, item_id=f"{number}{place}", item=hashtag(number * 100 + place, **fields)
         )
-        for place in range(1, 21)
+        for place in range(1, count + 1)
     )
     return Fetched(
         job=job, page=number, rows=rows, next_page=number + 1, retrieved_at=1.0, request_id="r"
@@ -95,6 +95,20 @@ def test_a_page_and_its_items_are_all_or_nothing(kept: tuple[Store, Job], file: 
 
 def _fields(value: Any) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__slots__ if not name.startswith("__")}
+
+
+@pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 250])
+def test_a_page_of_any_length_is_kept_in_order(count: int, file: Path) -> None:
+    with opened(file, create=True) as store:
+        job = begun(store)[0]
+        store.write([page(job, 1, count)], Usage())
+        stored = store.rows("SELECT position, item_id, json FROM items ORDER BY id")
+    assert [(place, item_id) for place, item_id, _ in stored] == [
+        (place, f"1{place}") for place in range(1, count + 1)
+    ]
+    assert [json.loads(item) for _, _, item in stored] == [
+        hashtag(100 + place).raw for place in range(1, count + 1)
+    ]
 
 
 def test_a_job_goes_on_where_the_store_ends(kept: tuple[Store, Job], file: Path) -> None:
@@ -227,16 +241,17 @@ def test_a_read_only_file(
     assert content(file) == before
 
 
-def test_a_full_disk(kept: tuple[Store, Job], file: Path) -> None:
+@pytest.mark.parametrize("count", [1, 20])  # SQLite itself undoes all for one, not for many
+def test_a_full_disk(count: int, kept: tuple[Store, Job], file: Path) -> None:
     store, job = kept
     before = content(file)
     (pages,) = store.rows("PRAGMA page_count")[0]
     store._db.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StoreError, match=r"the disk is full; what was stored before is safe"):
-        store.write([page(job, 2, text="x" * 50_000)], Usage())
+        store.write([page(job, 2, count, text="x" * 50_000)], Usage())
     assert content(file) == before
     store._db.execute("PRAGMA max_page_count = 100000")
-    store.write([page(job, 2, text="x" * 50_000)], Usage())
+    store.write([page(job, 2, count, text="x" * 50_000)], Usage())
     assert summarize(store).pages == 2
 
 

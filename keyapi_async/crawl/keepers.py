@@ -17,7 +17,10 @@ from .plan import details_of
 from .store import Store
 
 GATHER: Final = 0.05
-"""Seconds to gather pages for one transaction: it saves work, and no worker is short of time."""
+"""Seconds to gather pages for one transaction, as each costs a commit and two turns of threads.
+
+No worker is short of time: there are enough of them for answers that take much longer.
+"""
 
 _T = TypeVar("_T")
 
@@ -28,9 +31,8 @@ CHUNK: Final = 64
 class StoreKeeper:
     """Keeps what comes in a store, and takes the jobs from it.
 
-    SQLite works in a thread of its own. While it commits, pages pile up, and the next
-    transaction takes them all: at a high pace that saves most of its work, and at a low one
-    nothing waits.
+    SQLite works in a thread of its own. What comes within a moment, and while it commits, goes
+    into one transaction: at a high pace that saves most of its work.
 
     Args:
         store: The store, with its run begun.

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -37,7 +37,9 @@ VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET request_id = excluded.request_id, status = excluded.status,
     retrieved_at = excluded.retrieved_at, credits = credits + excluded.credits
 """
-_ITEM = "INSERT INTO items (list, page, position, item_id, json) VALUES (?, ?, ?, ?, ?)"
+_ITEMS = "INSERT INTO items (list, page, position, item_id, json) VALUES "
+_AT_ONCE: Final = 100
+"""So many items go into one statement: each statement costs more than what an item adds to it."""
 _ADVANCE = """
 UPDATE lists SET next_page = ?, next_offset = ?, pages = pages + 1, items = items + ?,
     duplicates = duplicates + ?, total = coalesce(?, total), error = NULL WHERE id = ?
@@ -220,13 +222,12 @@ class Store:
         number = event.job.id
         paid = (event.request_id, event.retrieved_at, CREDITS_PER_REQUEST, "ok")
         db.execute(_PAGE, (number, event.page, *paid))
-        db.executemany(
-            _ITEM,
-            (
-                (number, event.page, row.position, row.item_id, row.item.raw_json)
-                for row in event.rows
-            ),
-        )
+        for first in range(0, len(event.rows), _AT_ONCE):
+            rows = event.rows[first : first + _AT_ONCE]
+            values: list[object] = []
+            for row in rows:
+                values += (number, event.page, row.position, row.item_id, row.item.raw_json)
+            db.execute(_ITEMS + ", ".join(["(?, ?, ?, ?, ?)"] * len(rows)), values)
         news = (len(event.rows), event.duplicates, event.total)
         db.execute(_ADVANCE, (event.next_page or 0, event.next_offset, *news, number))
         if not self._options.with_details:
