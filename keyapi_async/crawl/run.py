@@ -18,7 +18,7 @@ from .engine import Engine, usual_left
 from .errors import CrawlError, StoreError
 from .jobs import Fetched, Job, Options, Progress
 from .keepers import StoreKeeper, StreamKeeper
-from .plan import endpoint_of
+from .plan import checked, endpoint_of
 from .snapshots import Opening, Wish, open_snapshot
 from .store import Store, opened
 from .summary import Summary, summarize
@@ -85,7 +85,7 @@ async def crawl(
             rate.
     """
     options = _options(max_items, max_pages, with_details=with_details)
-    plan = tuple(plan)
+    plan = checked(plan)
     progress = Progress() if progress is None else progress
     progress.queries = len(plan)
     progress.pages_expected = sum(usual_left(Job(query=query), options) for query in plan)
