@@ -40,20 +40,18 @@ def crawled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     asyncio.run(fill())
     with closing(sqlite3.connect(file)) as db:  # the hashtags of the US again, three days later
-        db.execute(
-            "INSERT INTO snapshots SELECT 2, started_at + 259200, NULL, options FROM snapshots"
-        )
+        db.execute("INSERT INTO snapshots SELECT 2, started_at + 259200, options FROM snapshots")
         db.execute(
             "INSERT INTO lists SELECT 1000, 2, query, state, next_page, next_offset, pages, items, "
             "duplicates, total, stop_reason, error, finished_at FROM lists WHERE id = 1"
         )
         db.execute(
-            "INSERT INTO pages SELECT 1000, page, request_id, retrieved_at + 259200, credits, "
-            "status FROM pages WHERE list = 1"
+            "INSERT INTO pages SELECT 1000 + id, 1000, page, request_id, retrieved_at + 259200, "
+            "credits, status FROM pages WHERE list = 1"
         )
         db.execute(
-            "INSERT INTO items SELECT NULL, 1000, page, position, item_id, json FROM items "
-            "WHERE list = 1"
+            "INSERT INTO items SELECT NULL, 1000, 1000 + page, position, item_id, json FROM items "
+            "WHERE list = 1 ORDER BY id"
         )
         db.commit()
     return file
@@ -262,7 +260,8 @@ def test_half_an_emoji_and_numbers_too_long(crawled: Path, tmp_path: Path) -> No
     half = r'{"hashtag_id":"1","hashtag_name":"half \ud83d","_":"\ud83c\udf89"}'
     with closing(sqlite3.connect(copy)) as db:
         db.execute(
-            "UPDATE items SET json = ? WHERE list = 1000 AND page = 1 AND position = 1", [half]
+            "UPDATE items SET json = ? WHERE id = (SELECT min(id) FROM items WHERE list = 1000)",
+            [half],
         )
         db.commit()
     out = tmp_path / "out.parquet"
