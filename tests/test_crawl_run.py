@@ -162,7 +162,7 @@ async def test_no_more_lists_than_workers_are_begun() -> None:
         assert first == {"US", "GB"}
 
 
-@pytest.mark.parametrize(("pace", "expected"), [(10, 20), (1, 8), (200, 400), (math.inf, 64)])
+@pytest.mark.parametrize(("pace", "expected"), [(10, 20), (1, 8), (200, 400), (1e300, 10_000), (math.inf, 64)])
 def test_concurrency_follows_the_pace(pace: float, expected: int) -> None:
     assert concurrency_for(pace) == expected
 

@@ -27,6 +27,8 @@ from .plan import pages_of, usual_left
 UNPACED_CONCURRENCY: Final = 64
 """Lists to work on at once where no pace is set."""
 
+MOST_CONCURRENCY: Final = 10_000
+"""The most a pace makes of itself: one set sky-high is no pace."""
 
 MAY_PASS: Final = (TransportError, ServerError)
 """Errors that say nothing of a list: the same request may be answered later."""
@@ -40,7 +42,9 @@ def concurrency_for(pace: float, wanted: int | None = None) -> int:
     """
     if wanted is not None:
         return whole_number("concurrency", wanted, 1)
-    return UNPACED_CONCURRENCY if math.isinf(pace) else max(8, math.ceil(2 * pace))
+    if math.isinf(pace):
+        return UNPACED_CONCURRENCY
+    return max(8, math.ceil(min(2 * pace, MOST_CONCURRENCY)))
 
 
 class Engine:
