@@ -319,7 +319,7 @@ class Pagination:
     total_count: int | None = None
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class HashtagList:
     """`data` of the hashtag list."""
 
@@ -327,7 +327,7 @@ class HashtagList:
     pagination: Pagination
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class VideoList:
     """`data` of the video list."""
 
@@ -335,7 +335,7 @@ class VideoList:
     pagination: Pagination
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class SoundList:
     """`data` of the sound list."""
 
@@ -343,7 +343,7 @@ class SoundList:
     pagination: Pagination
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class HashtagInfo:
     """`data` of one hashtag."""
 

@@ -6,7 +6,7 @@ import json
 from typing import Any, Generic, NoReturn, TypeVar
 
 import msgspec
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 
 from .converter import converter, structure
 from .errors import APIError, InvalidResponseError, error_class, status_phrase
@@ -18,7 +18,7 @@ BODY_KEPT = 1000
 """How many bytes of an unusable body an error holds."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Response:
     """One HTTP answer as it came in.
 
@@ -35,7 +35,7 @@ class Response:
     fault: str | None = None
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Envelope(Generic[_T]):
     """What every answer has around its data."""
 
@@ -45,7 +45,7 @@ class Envelope(Generic[_T]):
     requestId: Any = None  # noqa: N815 - the wire's name
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Answer(Generic[_T]):
     """The envelope of a success (code 0): billed, whatever its data is.
 
@@ -60,7 +60,7 @@ class Answer(Generic[_T]):
     status: int
     data: _T
     request_id: str | None
-    body: bytes = field(default=b"", eq=False, repr=False)
+    body: bytes = b""
 
 
 def decode(response: Response, shape: type[Any] = msgspec.Raw, *, secret: str = "") -> Answer[Any]:

@@ -70,11 +70,13 @@ class Source:
             self._data = body["data"]
         return self._data
 
-    def text(self, *path: str | int) -> str:
+    def text(self, path: tuple[Any, ...] = ()) -> str:
         """The JSON at a place, letter for letter where its bytes are still there."""
         if isinstance(self._data, bytes):
-            with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                return bytes(self._part(self._data, path)).decode()
+            try:  # not `suppress`: a crawl comes here for every item
+                return str(self._part(self._data, path), "utf-8")
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                pass
         part = _at(self.data, path)
         try:
             return msgspec.json.encode(part).decode()
@@ -88,14 +90,12 @@ class Source:
                 return len(self._raw_items(self._data, key))
         return len(self.data[key])
 
-    def _part(self, body: bytes, path: tuple[str | int, ...]) -> msgspec.Raw:
-        match path:
-            case (str(key), int(position)):
-                return self._raw_items(body, key)[position]
-            case (str(key),):
-                return _field(body, key)
-            case _:
-                return msgspec.json.decode(body, type=_Body).data
+    def _part(self, body: bytes, path: tuple[Any, ...]) -> msgspec.Raw:
+        if not path:
+            return msgspec.json.decode(body, type=_Body).data
+        key: str = path[0]
+        position: int | None = path[1] if len(path) > 1 else None
+        return _field(body, key) if position is None else self._raw_items(body, key)[position]
 
     def _raw_items(self, body: bytes, key: str) -> list[msgspec.Raw]:
         if self._items is None:  # all at once: who wants one item's text wants its neighbours'
@@ -131,8 +131,7 @@ class Received:
     @property
     def raw_json(self) -> str:
         """The same as JSON text, letter for letter as long as `raw` was not read."""
-        source, *path = self.origin
-        text: str = source.text(*path)
+        text: str = getattr(self, "_source", _NOTHING).text(getattr(self, "_path", ()))
         return text
 
     def made_from(self, source: Source, *path: str | int) -> Self:

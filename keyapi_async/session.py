@@ -45,7 +45,7 @@ _Outcome: TypeAlias = Answer[Any] | KeyAPIError
 _quoted = lru_cache(maxsize=1024)(partial(quote, safe=""))  # crawls send few values, often
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Call:
     """One `fetch` in progress: what its attempts share."""
 
@@ -57,7 +57,7 @@ class _Call:
     refused_since: float | None = None
     verdict: KeyAPIError | None = None
     maybe_billed: bool = False
-    answer: Answer[Any] | None = field(default=None, repr=False)
+    answer: Answer[Any] | None = None
 
     def describe(self, error: KeyAPIError, secret: str) -> None:
         """Tell an error which call it ended."""

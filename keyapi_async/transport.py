@@ -94,14 +94,14 @@ class Transport:
             await self._http.close()
 
     def start(self, limit: asyncio.Timeout) -> None:
-        """Give an attempt its time. One timer serves them all, at a third of the price of each."""
+        """Give an attempt its time. All have the same, so one timer serves them in their order."""
         loop = asyncio.get_running_loop()
         self._deadlines[limit] = loop.time() + self.timeout
         if self._timer is None:
             self._timer = loop.call_later(self.timeout, self._ring)
 
     def stop(self, limit: asyncio.Timeout) -> None:
-        """The attempt is over."""
+        """Forget an attempt that is over."""
         self._deadlines.pop(limit, None)
 
     def _ring(self) -> None:

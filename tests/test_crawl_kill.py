@@ -12,10 +12,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from crawls import query_json
 
 from keyapi_async.converter import wire_params
 from keyapi_async.crawl import grid
-from keyapi_async.crawl.plan import endpoint_of, query_json
+from keyapi_async.crawl.plan import endpoint_of
 from keyapi_async.crawl.store import query_key
 from keyapi_async.queries import Query
 from keyapi_async.sandbox import Fault, Recorded, Sandbox
@@ -104,7 +105,7 @@ def _items(file: Path, query: Query) -> list[str]:
     with closing(sqlite3.connect(file)) as db:
         rows = db.execute(
             "SELECT i.item_id FROM items i JOIN lists l ON l.id = i.list JOIN queries q "
-            "ON q.id = l.query WHERE q.endpoint = ? AND q.params = ? ORDER BY i.page, i.position",
+            "ON q.id = l.query WHERE q.endpoint = ? AND q.params = ? ORDER BY i.id",
             query_key(query),
         )
         return [item_id for (item_id,) in rows]

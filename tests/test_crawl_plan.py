@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from crawls import query_json
 
 from keyapi_async.crawl import ENDPOINTS, Expectation, expect, grid, read_plan
-from keyapi_async.crawl.plan import details_of, endpoint_of, pages_of, query_json, usual_pages
+from keyapi_async.crawl.plan import details_of, endpoint_of, pages_of, usual_pages
 from keyapi_async.queries import (
     HashtagDetailQuery,
     HashtagsQuery,
@@ -33,7 +34,6 @@ def test_a_grid_has_every_combination_once() -> None:
         HashtagsQuery(region="GB"),
     )
     assert grid("videos") == (VideosQuery(),)
-    assert grid("music", region=[]) == ()
 
 
 def test_values_of_a_grid_that_mean_the_same_are_one_query() -> None:
@@ -46,10 +46,18 @@ def test_values_of_a_grid_that_mean_the_same_are_one_query() -> None:
         ("sounds", {}, "endpoint must be one of hashtags, .*music_detail, not 'sounds'"),
         ("hashtags", {"period": [7, 8]}, "period must be one of 7, 30, 120, not 8"),
         ("videos", {"region": ""}, "region must be"),
+        ("music", {"region": []}, "region must have at least one value: without any, the plan is"),
+        (
+            "hashtags",
+            {"regoin": "US"},
+            "hashtags takes no 'regoin', only industry_id, .*, region; did you mean 'region'[?]$",
+        ),
+        (VideosQuery, {"industry_id": []}, "videos takes no 'industry_id', only limit, order_by, "),
+        (dict, {}, "endpoint must be one of hashtags, .*, not <class 'dict'>"),
     ],
 )
 def test_a_grid_refuses_what_cannot_be_right(
-    endpoint: str, values: dict[str, Any], problem: str
+    endpoint: Any, values: dict[str, Any], problem: str
 ) -> None:
     with pytest.raises(ValueError, match=problem):
         grid(endpoint, **values)

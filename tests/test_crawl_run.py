@@ -6,12 +6,13 @@ import asyncio
 import math
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager, closing
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from crawls import change, opened, pages_asked, rows
 
 from keyapi_async import (
     AuthenticationError,
@@ -37,24 +38,11 @@ from keyapi_async.crawl import (
 from keyapi_async.crawl import store as store_module
 from keyapi_async.crawl.engine import concurrency_for
 from keyapi_async.crawl.summary import summarize
-from keyapi_async.sandbox import Fault, Sandbox
+from keyapi_async.sandbox import Fault
 
 PLAN = grid("hashtags", region=["US", "GB"], period=[7, 30]) + grid("videos") + grid("music")
 ITEMS = 4 * 100 + 500 + 100
 REQUESTS = 4 * 5 + 25 + 5
-FAIL_FAST = RetryPolicy(unavailable=0, maybe_billed=0, unsent=0)
-
-
-@asynccontextmanager
-async def opened(
-    settings: dict[str, Any] | None = None, **options: Any
-) -> AsyncIterator[tuple[KeyAPIClient, Sandbox]]:
-    options = {"qps": math.inf, "retry": FAIL_FAST, **options}
-    async with Sandbox(**settings or {}) as sandbox, sandbox.client(**options) as client:
-        yield client, sandbox
-    for _ in range(10):
-        await asyncio.sleep(0)
-    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def drain(records: AsyncGenerator[Record, None], into: list[Record]) -> None:
@@ -65,15 +53,6 @@ async def drain(records: AsyncGenerator[Record, None], into: list[Record]) -> No
 
 async def collect(client: KeyAPIClient, plan: Any = PLAN, **options: Any) -> list[Record]:
     return [record async for record in crawl(client, plan, **options)]
-
-
-def pages_asked(sandbox: Sandbox) -> list[int | None]:
-    return [request.page for request in sandbox.requests]
-
-
-def rows(path: Path, sql: str) -> list[Any]:
-    with closing(sqlite3.connect(path)) as db:
-        return db.execute(sql).fetchall()
 
 
 # -- streaming ---------------------------------------------------------------------------------
@@ -183,7 +162,9 @@ async def test_no_more_lists_than_workers_are_begun() -> None:
         assert first == {"US", "GB"}
 
 
-@pytest.mark.parametrize(("pace", "expected"), [(10, 20), (1, 8), (200, 400), (math.inf, 64)])
+@pytest.mark.parametrize(
+    ("pace", "expected"), [(10, 20), (1, 8), (200, 400), (1e300, 10_000), (math.inf, 64)]
+)
 def test_concurrency_follows_the_pace(pace: float, expected: int) -> None:
     assert concurrency_for(pace) == expected
 
@@ -281,7 +262,7 @@ async def test_a_store_holds_every_item_as_received(tmp_path: Path) -> None:
     found = rows(
         file,
         "SELECT i.item_id FROM items i JOIN lists l ON l.id = i.list JOIN queries q "
-        "ON q.id = l.query WHERE q.endpoint = 'videos' ORDER BY i.page, i.position",
+        "ON q.id = l.query WHERE q.endpoint = 'videos' ORDER BY i.id",
     )
     assert [item for (item,) in found] == expected
     assert rows(file, "SELECT DISTINCT credits, status FROM pages") == [(2, "ok")]
@@ -327,9 +308,8 @@ async def test_a_list_stored_in_full_but_not_closed_costs_nothing_more(tmp_path:
     async with opened() as (client, sandbox):
         plan = grid("hashtags") + grid("videos")
         done = await crawl_to(file, client, plan, with_details=True, max_items=25)
-        with closing(sqlite3.connect(file)) as db:  # as a kill between two transactions leaves it
-            db.execute("UPDATE lists SET state = 'pending'")
-            db.commit()
+        # As a kill between two transactions leaves it.
+        change(file, "UPDATE lists SET state = 'pending'")
         before = len(sandbox.requests)
         again = await crawl_to(file, client)
         assert len(sandbox.requests) == before
@@ -359,26 +339,6 @@ async def test_details_are_stored_and_found_again(tmp_path: Path) -> None:
         assert len(sandbox.requests) == 10 + 200
         found = rows(file, "SELECT planned, count(*) FROM queries GROUP BY planned")
         assert found == [(0, 200), (1, 2)]
-
-
-async def test_a_failed_list_stops_the_crawl_and_is_kept(tmp_path: Path) -> None:
-    file = tmp_path / "a.sqlite"
-    async with opened() as (client, sandbox):
-        sandbox.fail(Fault.status(500), path="videos", page=2)
-        with pytest.raises(ServerError):
-            await crawl_to(file, client, PLAN, concurrency=2)
-        assert len(sandbox.requests) < REQUESTS
-        summary = await crawl_to(file, client, PLAN)
-        assert (summary.done, summary.failed, summary.pending) == (5, 1, 0)
-        assert "ServerError: 500 Internal server error" in summary.failures[0].error
-        assert rows(file, "SELECT page, credits FROM pages WHERE status = 'ServerError'") == [
-            (2, 0)
-        ]
-        summary = await crawl_to(file, client, PLAN, retry_failed=True)
-        assert (summary.done, summary.failed, summary.items) == (6, 0, ITEMS)
-        assert sandbox.credits_spent == 2 * REQUESTS
-    assert rows(file, "SELECT count(*) FROM lists WHERE error IS NOT NULL") == [(0,)]
-    assert rows(file, "SELECT count(*) FROM pages WHERE status <> 'ok'") == [(0,)]
 
 
 async def test_keep_going_notes_failures_and_does_the_rest(tmp_path: Path) -> None:
@@ -422,22 +382,6 @@ async def test_progress_learns_how_long_lists_are(tmp_path: Path) -> None:
         assert (progress.pages, progress.pages_expected, progress.items) == (6, 6, 90)
 
 
-async def test_a_new_snapshot_has_the_lists_that_are_old(tmp_path: Path) -> None:
-    file = tmp_path / "a.sqlite"
-    async with opened() as (client, sandbox):
-        plan = grid("hashtags", region=["US", "GB"])
-        await crawl_to(file, client, plan)
-        with closing(sqlite3.connect(file)) as db:
-            db.execute("UPDATE lists SET finished_at = finished_at - 7200 WHERE id = 1")
-            db.commit()
-        summary = await crawl_to(file, client, plan, fresh_within=3600)
-        assert (summary.snapshot, summary.queries, summary.items) == (2, 1, 100)
-        assert len(sandbox.requests) == 15
-        assert rows(file, "SELECT count(*) FROM items") == [(300,)]
-        summary = await crawl_to(file, client, plan, fresh_within=3600)
-        assert (summary.snapshot, len(sandbox.requests)) == (2, 15)
-
-
 async def test_a_changed_plan_is_named_and_refused(tmp_path: Path) -> None:
     file = tmp_path / "a.sqlite"
     async with opened() as (client, sandbox):
@@ -453,7 +397,7 @@ async def test_a_changed_plan_is_named_and_refused(tmp_path: Path) -> None:
         assert "no longer there: hashtags region=A, hashtags region=B, hashtags region=C" in told
         assert "and 2 more; max_items was None, is 3; max_pages was 1, is None" in told
         assert str(file) in told
-        assert "--extend" in told
+        assert "extend (--extend) takes the new plan, another file keeps them apart" in told
 
 
 async def test_extend_adds_to_the_plan_and_opens_what_a_limit_ended(tmp_path: Path) -> None:
@@ -479,7 +423,7 @@ async def test_a_raised_limit_leaves_no_hole(tmp_path: Path) -> None:
         # The page that was cut is asked for again: what was cut off was not kept.
         assert pages_asked(sandbox) == [1, 2, 2, 3, 4, 5]
         expected = [item["hashtag_id"] for item in sandbox.items("hashtags")]
-    found = rows(file, "SELECT item_id FROM items ORDER BY page, position")
+    found = rows(file, "SELECT item_id FROM items ORDER BY id")
     assert [item for (item,) in found] == expected
     assert rows(file, "SELECT sum(credits) FROM pages") == [(12,)]
 
@@ -517,6 +461,11 @@ async def test_counts_of_a_client_used_before_are_not_mixed_in(tmp_path: Path) -
 
 async def test_there_must_be_a_plan_to_begin_with(tmp_path: Path) -> None:
     async with opened() as (client, _):
+        with pytest.raises(StoreError, match="there is no such file"):
+            await crawl_to(tmp_path / "a.sqlite", client)
+        assert list(tmp_path.iterdir()) == []
+        with store_module.opened(tmp_path / "a.sqlite", create=True):
+            pass
         with pytest.raises(StoreError, match="holds no crawl yet; start one with a plan"):
             await crawl_to(tmp_path / "a.sqlite", client)
 

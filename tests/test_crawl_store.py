@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from keyapi_async.crawl import Plan, StoreError, grid
-from keyapi_async.crawl.database import locked
+from keyapi_async.crawl.database import in_memory, locked, transaction, undone
 from keyapi_async.crawl.jobs import Fetched, Finished, Job, Options, Row
-from keyapi_async.crawl.snapshots import Wish, open_snapshot, unanswered
+from keyapi_async.crawl.snapshots import Wish, open_snapshot
 from keyapi_async.crawl.store import Store, opened
 from keyapi_async.crawl.summary import summarize
 from keyapi_async.models import Hashtag
@@ -29,12 +29,12 @@ def hashtag(number: int, **fields: Any) -> Hashtag:
     return Hashtag(hashtag_id=str(number), hashtag_name=f"tag{number}").made_from(Source(raw))
 
 
-def page(job: Job, number: int, **fields: Any) -> Fetched:
+def page(job: Job, number: int, count: int = 20, **fields: Any) -> Fetched:
     rows = tuple(
         Row(
             position=place, item_id=f"{number}{place}", item=hashtag(number * 100 + place, **fields)
         )
-        for place in range(1, 21)
+        for place in range(1, count + 1)
     )
     return Fetched(
         job=job, page=number, rows=rows, next_page=number + 1, retrieved_at=1.0, request_id="r"
@@ -87,7 +87,8 @@ def test_a_page_and_its_items_are_all_or_nothing(kept: tuple[Store, Job], file: 
     store, job = kept
     before = content(file)
     broken = page(job, 2)
-    rows = (*broken.rows[:19], broken.rows[0])  # the same place twice
+    again = Row(position=20, item_id=broken.rows[0].item_id, item=broken.rows[0].item)
+    rows = (*broken.rows[:19], again)
     with pytest.raises(StoreError, match="UNIQUE constraint"):
         store.write([page(job, 3), Fetched(**{**_fields(broken), "rows": rows})], Usage())
     assert content(file) == before
@@ -95,6 +96,20 @@ def test_a_page_and_its_items_are_all_or_nothing(kept: tuple[Store, Job], file: 
 
 def _fields(value: Any) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__slots__ if not name.startswith("__")}
+
+
+@pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 250])
+def test_a_page_of_any_length_is_kept_in_order(count: int, file: Path) -> None:
+    with opened(file, create=True) as store:
+        job = begun(store)[0]
+        store.write([page(job, 1, count)], Usage())
+        stored = store.rows("SELECT position, item_id, json FROM items ORDER BY id")
+    assert [(place, item_id) for place, item_id, _ in stored] == [
+        (place, f"1{place}") for place in range(1, count + 1)
+    ]
+    assert [json.loads(item) for _, _, item in stored] == [
+        hashtag(100 + place).raw for place in range(1, count + 1)
+    ]
 
 
 def test_a_job_goes_on_where_the_store_ends(kept: tuple[Store, Job], file: Path) -> None:
@@ -119,27 +134,12 @@ def test_a_summary_counts_what_is_there(kept: tuple[Store, Job], file: Path) -> 
         assert summarize(reader) == summary
 
 
-def test_what_is_left_is_told_without_writing(kept: tuple[Store, Job], file: Path) -> None:
-    store, job = kept
-    store.write([Finished(job=job, reason="exhausted")], Usage())
-    before = content(file)
-    left, options, done = unanswered(store, Wish())
-    assert ([j.query for j in left], options, done) == ([PLAN[1]], Options(), 1)
-    left, options, done = unanswered(store, Wish(plan=grid("music") + PLAN[:1]))
-    assert ([j.query for j in left], done) == (list(grid("music")), 1)
-    assert unanswered(None, Wish(plan=PLAN, options=Options(max_items=1)))[1:] == (
-        Options(max_items=1),
-        0,
-    )
-    assert content(file) == before
-
-
 def test_a_large_plan_is_taken_in_small_bites(file: Path) -> None:
     plan = grid("videos", region=[f"r{number}" for number in range(500)])
     with opened(file, create=True) as store:
         begun(store, plan)
         assert len(store.jobs(0, 64)) == 64
-        assert sum(1 for _ in store.pending()) == 500
+        assert sum(1 for _ in store.pending(1)) == 500
 
 
 # -- files that can't be used ------------------------------------------------------------------
@@ -182,7 +182,40 @@ def test_a_file_of_a_newer_version(create: bool, file: Path) -> None:
 
 def test_an_empty_file_is_taken_for_a_new_one(file: Path) -> None:
     file.touch()
-    assert "is not the file of a crawl" in refused(file, create=False)
+    assert "holds no crawl yet" in refused(file, create=False)
+    with opened(file, create=True) as store:
+        assert len(begun(store)) == 2
+
+
+def test_what_a_kill_leaves_of_a_new_file_is_taken_for_one(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as db:  # killed before its tables were there
+        db.execute("PRAGMA page_size = 8192")
+        db.execute("PRAGMA journal_mode = WAL")
+    assert file.stat().st_size == 8192
+    assert "holds no crawl yet" in refused(file, create=False)
+    with opened(file, create=True) as store:
+        assert len(begun(store)) == 2
+    with opened(file) as store:
+        assert summarize(store).queries == 2
+
+
+def test_an_empty_database_of_another_program(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("PRAGMA application_id = 7")
+    assert "is not the file of a crawl; nothing was changed" in refused(file)
+
+
+def test_a_disk_that_is_full_from_the_start(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = sqlite3.connect
+
+    def small(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*args, **options)
+        connection.execute("PRAGMA max_page_count = 2")
+        return connection
+
+    with monkeypatch.context() as disk:
+        disk.setattr(sqlite3, "connect", small)
+        assert "the disk is full" in refused(file)
     with opened(file, create=True) as store:
         assert len(begun(store)) == 2
 
@@ -227,17 +260,28 @@ def test_a_read_only_file(
     assert content(file) == before
 
 
-def test_a_full_disk(kept: tuple[Store, Job], file: Path) -> None:
+@pytest.mark.parametrize("count", [1, 20])  # SQLite itself undoes all for one, not for many
+def test_a_full_disk(count: int, kept: tuple[Store, Job], file: Path) -> None:
     store, job = kept
     before = content(file)
     (pages,) = store.rows("PRAGMA page_count")[0]
     store._db.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StoreError, match=r"the disk is full; what was stored before is safe"):
-        store.write([page(job, 2, text="x" * 50_000)], Usage())
+        store.write([page(job, 2, count, text="x" * 50_000)], Usage())
     assert content(file) == before
     store._db.execute("PRAGMA max_page_count = 100000")
-    store.write([page(job, 2, text="x" * 50_000)], Usage())
+    store.write([page(job, 2, count, text="x" * 50_000)], Usage())
     assert summarize(store).pages == 2
+
+
+@pytest.mark.parametrize("kind", [transaction, undone])
+def test_what_sqlite_has_rolled_back_already(kind: Any) -> None:
+    with closing(in_memory()) as db:
+        db.execute("INSERT INTO queries VALUES (1, 'music', '{}', 1)")
+        with pytest.raises(sqlite3.IntegrityError), kind(db):  # a full disk may do the same
+            db.execute("INSERT INTO queries VALUES (2, 'music', '1', 1)")
+            db.execute("INSERT OR ROLLBACK INTO queries VALUES (3, 'music', '{}', 1)")
+        assert db.execute("SELECT id FROM queries").fetchall() == [(1,)]
 
 
 def test_two_crawls_on_one_file(kept: tuple[Store, Job], file: Path) -> None:

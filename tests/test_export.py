@@ -45,20 +45,18 @@ def crawled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     asyncio.run(fill())
     with closing(sqlite3.connect(file)) as db:  # the hashtags of the US again, three days later
-        db.execute(
-            "INSERT INTO snapshots SELECT 2, started_at + 259200, NULL, options FROM snapshots"
-        )
+        db.execute("INSERT INTO snapshots SELECT 2, started_at + 259200, options FROM snapshots")
         db.execute(
             "INSERT INTO lists SELECT 1000, 2, query, state, next_page, next_offset, pages, items, "
             "duplicates, total, stop_reason, error, finished_at FROM lists WHERE id = 1"
         )
         db.execute(
-            "INSERT INTO pages SELECT 1000, page, request_id, retrieved_at + 259200, credits, "
-            "status FROM pages WHERE list = 1"
+            "INSERT INTO pages SELECT 1000 + id, 1000, page, request_id, retrieved_at + 259200, "
+            "credits, status FROM pages WHERE list = 1"
         )
         db.execute(
-            "INSERT INTO items SELECT NULL, 1000, page, position, item_id, json FROM items "
-            "WHERE list = 1"
+            "INSERT INTO items SELECT NULL, 1000, 1000 + page, position, item_id, json FROM items "
+            "WHERE list = 1 ORDER BY id"
         )
         db.commit()
     return file

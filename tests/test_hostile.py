@@ -309,3 +309,12 @@ def test_an_item_with_half_an_emoji_has_a_text_too() -> None:
     page = page_from(fitted(answer, VideoList), "videos")
     assert json.loads(page.items[0].raw_json)["title"] == "cut \ud83d"
     assert page.origin[0].count("videos") == 1
+
+
+def test_an_item_that_is_no_utf8_has_a_text_too() -> None:
+    body = (
+        b'{"code": 0, "data": {"videos": [{"item_id": "1", "cut": "\xff"}],'
+        b' "pagination": {"page": 1, "has_more": false}}}'
+    )
+    page = page_from(decode(Response(status=200, body=body), VideoList), "videos")
+    assert json.loads(page.items[0].raw_json) == {"item_id": "1", "cut": "\ufffd"}

@@ -15,11 +15,11 @@ from rich.console import Console
 
 from keyapi_async import KeyAPIError, reference
 from keyapi_async.crawl import ENDPOINTS, Plan, Progress, StoreError, Summary, grid, read_plan
-from keyapi_async.crawl.engine import Engine, usual_left
+from keyapi_async.crawl.engine import Engine
 from keyapi_async.crawl.jobs import Options
-from keyapi_async.crawl.plan import endpoint_of, expect
+from keyapi_async.crawl.plan import endpoint_of, expect_jobs
 from keyapi_async.crawl.run import StoredCrawl
-from keyapi_async.crawl.snapshots import Opening, Wish, open_snapshot, unanswered
+from keyapi_async.crawl.snapshots import Opening, Wish, open_snapshot, opened_for, rehearsed
 from keyapi_async.crawl.store import opened
 from keyapi_async.crawl.summary import summarize
 from keyapi_async.queries import whole_number
@@ -106,7 +106,7 @@ def _wish(endpoints: tuple[Endpoint, ...], filters: Filters, keeping: Keeping) -
             max_pages=filters.max_pages,
             with_details=filters.with_details,
         )
-    return attrs.evolve(wish, plan=plan, options=options)
+        return attrs.evolve(wish, plan=plan, options=options)
 
 
 def _stands_alone(endpoints: tuple[Endpoint, ...], *given: Any) -> None:
@@ -200,30 +200,22 @@ def _show_status(path: Path) -> None:
 
 def _simulate(wish: Wish, file: str | None) -> None:
     """Say what it would take: nothing is sent, nothing written."""
-    jobs, options, skipped = _left(wish, file)
-    if skipped:
-        print(f"{skipped} queries are done already")  # noqa: T201
+    with rehearsed(None if file is None else Path(file), wish) as (store, opening):
+        jobs = list(store.pending(opening.snapshot))
+    if opening.done:
+        print(f"{opening.done} queries are done already")  # noqa: T201
+    if opening.failed:
+        print(f"{opening.failed} queries failed (--retry-failed tries them again)")  # noqa: T201
     for name in ENDPOINTS:
         count = sum(endpoint_of(job.query) == name for job in jobs)
         if count:
             print(f"{name}: {count} queries")  # noqa: T201
-    pages = sum(usual_left(job, options) for job in jobs)
-    details = expect((job.query for job in jobs), **attrs.asdict(options)).details
-    credits_ = (pages + details) * CREDITS_PER_REQUEST
-    more = f" and {details} details" if details else ""
+    found = expect_jobs(jobs, opening.options)
+    more = f" and {found.details} details" if found.details else ""
     print(  # noqa: T201
-        f"{len(jobs)} queries, about {pages} pages{more}, {credits_} credits "
-        "if lists are as long as usual"
+        f"{found.queries} queries, about {found.pages - found.details} pages{more}, "
+        f"{found.credits} credits if lists are as long as usual"
     )
-
-
-def _left(wish: Wish, file: str | None) -> tuple[list[Any], Options, int]:
-    """The jobs that are left, and how many queries are done."""
-    path = Path(file) if file is not None else None
-    if path is None or not path.exists():
-        return unanswered(None, wish)
-    with opened(path) as store:
-        return unanswered(store, wish)
 
 
 # -- running -----------------------------------------------------------------------------------
@@ -235,7 +227,7 @@ async def _crawl(path: Path, wish: Wish, running: Running, ask: Ask) -> None:
     if ask.sandbox:
         watch.tell("sandbox", "asking a sandbox: the data is made up, no key is used")
     async with connected(ask, watch) as client:
-        with opened(path, create=True) as store:
+        with opened_for(path, wish) as store:
             opening = open_snapshot(store, wish)
             watch.tell(
                 "snapshot", _announcement(path, opening), file=str(path), snapshot=opening.snapshot

@@ -86,9 +86,9 @@ class Keeping:
     simulate: Annotated[bool, Parameter(alias="-s", show_default=False)] = False
     """Say what it would take, and end; nothing is spent."""
     fresh_within: Age | None = None
-    """If the newest snapshot is older than this, such as 24h, begin one of all lists that are."""
+    """If the snapshot is older than this, such as 24h, begin a new one of what is not newer."""
     extend: Flag = False
-    """Let a changed plan add to the file's."""
+    """Let a changed plan take the place of the file's."""
     retry_failed: Flag = False
     """Try lists again that failed before."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from .errors import StoreError, store_error
+from .errors import CANT_OPEN, StoreError, no_crawl, store_error
 
 APPLICATION_ID: Final = 0x4B415049  # "KAPI", so that no other program's database is taken for ours
 VERSION: Final = 1
@@ -18,13 +19,12 @@ CREATE TABLE queries (
     id INTEGER PRIMARY KEY,
     endpoint TEXT NOT NULL,
     params TEXT NOT NULL,              -- wire parameters as a JSON object
-    planned INTEGER NOT NULL,          -- 0 for the details found on the way
+    planned INTEGER NOT NULL,          -- 1 in the plan, 0 a detail found on the way, -1 dropped
     UNIQUE (endpoint, params)
 );
 CREATE TABLE snapshots (
     id INTEGER PRIMARY KEY,
     started_at REAL NOT NULL,          -- all times are Unix seconds
-    finished_at REAL,
     options TEXT NOT NULL              -- max_items, max_pages, with_details
 );
 CREATE TABLE runs (                    -- one row for each time the crawl was started
@@ -57,45 +57,70 @@ CREATE TABLE lists (                   -- one query in one snapshot
     UNIQUE (snapshot, query)
 );
 CREATE INDEX lists_pending ON lists (snapshot, id) WHERE state = 'pending';
-CREATE TABLE pages (
+CREATE TABLE pages (                   -- one row for each time a page was asked for
+    id INTEGER PRIMARY KEY,
     list INTEGER NOT NULL REFERENCES lists,
     page INTEGER NOT NULL,
     request_id TEXT,
     retrieved_at REAL NOT NULL,
     credits INTEGER NOT NULL,
-    status TEXT NOT NULL,              -- ok, or the class of the error
-    PRIMARY KEY (list, page)
-) WITHOUT ROWID;
+    status TEXT NOT NULL               -- ok, or the class of the error
+);
 CREATE TABLE items (
     id INTEGER PRIMARY KEY,
     list INTEGER NOT NULL REFERENCES lists,
-    page INTEGER NOT NULL,
+    page INTEGER NOT NULL REFERENCES pages,
     position INTEGER NOT NULL,         -- on its page, from 1
     item_id TEXT NOT NULL,
     json TEXT NOT NULL,                -- the item as received
-    UNIQUE (list, page, position)
+    UNIQUE (list, item_id)
 );
 """
 
 
 def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
-    """Open the file of a crawl and make sure that it is one; nothing in it is changed.
+    """Open the file of a crawl and make sure that it is one.
 
     Args:
         path: The file.
         create: Open it to write, and make it if it isn't there or empty; else it is read only.
 
     Raises:
-        StoreError: It can't be opened, or is something else.
+        StoreError: It can't be opened, or is something else; then nothing in it was changed.
     """
     with translated(path):
         connection = _open(path, create=create)
         try:
-            _recognise(path, connection, create=create)
+            begun = _recognised(path, connection)
+            if create:
+                _set_up(connection, begun=begun)
+            elif not begun:
+                raise no_crawl(path)
         except BaseException:
             connection.close()
             raise
     return connection
+
+
+def in_memory() -> sqlite3.Connection:
+    """A crawl's tables without a file."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    _set_up(connection, begun=False)
+    return connection
+
+
+def is_begun(path: Path) -> bool:
+    """Whether a file has a crawl's tables; it has none if it isn't there yet, or is empty.
+
+    Raises:
+        StoreError: It is something else, or its folder can't take it.
+    """
+    if not path.exists():
+        if not os.access(path.resolve().parent, os.W_OK):
+            raise StoreError(f"{path}: {CANT_OPEN}")
+        return False
+    with translated(path), closing(_open(path, create=False)) as connection:
+        return _recognised(path, connection)
 
 
 @contextmanager
@@ -148,6 +173,17 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
+@contextmanager
+def undone(connection: sqlite3.Connection) -> Iterator[None]:
+    """Nothing of it stays."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
 def _open(path: Path, *, create: bool) -> sqlite3.Connection:
     if not create and not path.exists():
         raise StoreError(f"{path}: there is no such file; start a crawl with `-o {path}`")
@@ -165,25 +201,32 @@ def _open(path: Path, *, create: bool) -> sqlite3.Connection:
     return connection
 
 
-def _recognise(path: Path, connection: sqlite3.Connection, *, create: bool) -> None:
+def _recognised(path: Path, connection: sqlite3.Connection) -> bool:
+    """Whether it is the file of a crawl; False if it is empty. Raises if it is anything else."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if application == APPLICATION_ID and version > VERSION:
-        raise StoreError(
-            f"{path}: was made by a newer version of keyapi-async; nothing was changed: "
-            "upgrade with `pip install -U keyapi-async`"
-        )
-    if application != APPLICATION_ID and (tables or not create):
+    if application == APPLICATION_ID:
+        if version > VERSION:
+            raise StoreError(
+                f"{path}: was made by a newer version of keyapi-async; nothing was changed: "
+                "upgrade with `pip install -U keyapi-async`"
+            )
+        return True
+    # One without tables is what a kill or a full disk leaves of a file that was being made.
+    if application or tables:
         raise StoreError(f"{path}: is not the file of a crawl; nothing was changed: choose another")
-    if create:
-        connection.execute("PRAGMA page_size = 8192")  # items are long: a quarter less work
-        # NORMAL: a killed process loses nothing; a power cut may take the last moments.
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        if application != APPLICATION_ID:
-            with transaction(connection):
-                for statement in SCHEMA.split(";\n"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version = {VERSION}")
+    return False
+
+
+def _set_up(connection: sqlite3.Connection, *, begun: bool) -> None:
+    connection.execute("PRAGMA page_size = 8192")  # items are long: a quarter less work
+    # NORMAL: a killed process loses nothing; a power cut may take the last moments.
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    if not begun:
+        with transaction(connection):
+            for statement in SCHEMA.split(";\n"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {VERSION}")

@@ -14,20 +14,37 @@ from collections import deque
 from contextlib import aclosing
 from typing import Final
 
+import attrs
+
 from keyapi_async.client import KeyAPIClient
+from keyapi_async.errors import ServerError, TransportError
 from keyapi_async.queries import whole_number
 
 from .fetching import fetch
 from .jobs import Event, Failed, Fetched, Finished, Job, Keeper, Options, Progress
-from .plan import pages_of, usual_pages
+from .plan import pages_of, usual_left
 
 UNPACED_CONCURRENCY: Final = 64
 """Lists to work on at once where no pace is set."""
 
+MOST_CONCURRENCY: Final = 10_000
+"""The most a pace makes of itself: one set sky-high is no pace."""
 
-def concurrency_for(pace: float) -> int:
-    """How many lists to work on at once: enough for answers that take two seconds."""
-    return UNPACED_CONCURRENCY if math.isinf(pace) else max(8, math.ceil(2 * pace))
+MAY_PASS: Final = (TransportError, ServerError)
+"""Errors that say nothing of a list: the same request may be answered later."""
+
+
+def concurrency_for(pace: float, wanted: int | None = None) -> int:
+    """How many lists to work on at once: what is wanted, or enough for answers of two seconds.
+
+    Raises:
+        ValueError: What is wanted isn't a number of lists.
+    """
+    if wanted is not None:
+        return whole_number("concurrency", wanted, 1)
+    if math.isinf(pace):
+        return UNPACED_CONCURRENCY
+    return max(8, math.ceil(min(2 * pace, MOST_CONCURRENCY)))
 
 
 class Engine:
@@ -56,11 +73,7 @@ class Engine:
         self._client = client
         self._keeper = keeper
         self._options = options
-        self._concurrency = (
-            concurrency_for(client.usage.pace)
-            if concurrency is None
-            else whole_number("concurrency", concurrency, 1)
-        )
+        self._concurrency = concurrency_for(client.usage.pace, concurrency)
         self._keep_going = keep_going
         self._progress = progress
         self._error: Exception | None = None
@@ -147,7 +160,8 @@ class Engine:
         expected = usual_left(job, self._options)
         pages = 0
         async with aclosing(fetch(self._client, job, self._options)) as events:
-            async for event in events:
+            async for happened in events:
+                event = self._judged(happened)
                 made = await self._keeper.keep(event)
                 if isinstance(event, Fetched):
                     pages += 1
@@ -158,6 +172,12 @@ class Engine:
                 if self.stopping and isinstance(event, Fetched) and event.next_page is not None:
                     break
         self._progress.pages_expected += pages - expected
+
+    def _judged(self, event: Event) -> Event:
+        """Leave a list open whose failure ends the crawl but may pass by the next time."""
+        if isinstance(event, Failed) and not self._keep_going:
+            return attrs.evolve(event, final=not isinstance(event.error, MAY_PASS))
+        return event
 
     # -- counting ------------------------------------------------------------------------------
 
@@ -178,14 +198,9 @@ class Engine:
             progress.items += len(event.rows)
             progress.duplicates += event.duplicates
         progress.done += isinstance(event, Finished)
-        progress.failed += isinstance(event, Failed)
+        progress.failed += isinstance(event, Failed) and event.final
         if made:
             progress.queries += made
             progress.pages_expected += made
             self._made += made
             self._wake(made)
-
-
-def usual_left(job: Job, options: Options) -> int:
-    """How many requests a job should still take, by the usual length of lists."""
-    return max(usual_pages(job.query, options.max_items, options.max_pages) - job.pages, 0)

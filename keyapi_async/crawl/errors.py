@@ -35,7 +35,12 @@ class StoreError(KeyAPIError):
 
 
 class PlanChangedError(StoreError):
-    """The file holds a crawl of another plan, and was not told to extend it."""
+    """The file holds a crawl of another plan, and was not told to take the new one."""
+
+
+def no_crawl(path: object) -> StoreError:
+    """There is nothing in a file, and no plan to begin with."""
+    return StoreError(f"{path}: holds no crawl yet; start one with a plan")
 
 
 def store_error(path: object, error: sqlite3.Error) -> StoreError:
@@ -47,15 +52,15 @@ def store_error(path: object, error: sqlite3.Error) -> StoreError:
     return StoreError(f"{path}: {error}")
 
 
+CANT_OPEN = "can't be opened; check that its folder exists and that both may be written to"
+
 _ADVICE = {
     "SQLITE_FULL": (
         "the disk is full; what was stored before is safe: "
         "make room, then run the same command to go on"
     ),
     "SQLITE_READONLY": "can't be written to (read-only); change its permissions or choose another",
-    "SQLITE_CANTOPEN": (
-        "can't be opened; check that its folder exists and that both may be written to"
-    ),
+    "SQLITE_CANTOPEN": CANT_OPEN,
     "SQLITE_PERM": "can't be opened for lack of permission",
     "SQLITE_NOTADB": "is not a SQLite database; nothing was changed: choose another file",
     "SQLITE_CORRUPT": (

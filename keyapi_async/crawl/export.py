@@ -36,9 +36,9 @@ SELECT l.id, q.endpoint, q.params, l.snapshot FROM lists l JOIN queries q ON q.i
 WHERE {where} ORDER BY l.id
 """
 _ITEMS = """
-SELECT i.page, i.position, p.retrieved_at, p.request_id, i.json FROM items i
-JOIN pages p ON p.list = i.list AND p.page = i.page
-WHERE i.list = ? AND p.retrieved_at >= ? AND p.retrieved_at < ? ORDER BY i.page, i.position
+SELECT p.page, i.position, p.retrieved_at, p.request_id, i.json FROM items i
+JOIN pages p ON p.id = i.page
+WHERE i.list = ? AND p.retrieved_at >= ? AND p.retrieved_at < ? ORDER BY i.id
 """
 
 
@@ -148,7 +148,7 @@ def _write_jsonl(store: Store, part: Path, selection: Selection) -> int:
 
 
 def _found(store: Store, selection: Selection) -> Iterator[_Found]:
-    # List by list: each is read in the order of an index, and nothing is ever sorted.
+    # List by list: nothing larger than one list is ever sorted.
     since = -math.inf if selection.since is None else selection.since
     until = math.inf if selection.until is None else selection.until
     where, values = selection.lists()

@@ -100,11 +100,19 @@ class Finished:
 
 @frozen(kw_only=True)
 class Failed:
-    """A query can't be answered; `page` is the one that could not be had."""
+    """A query can't be answered.
+
+    Attributes:
+        job: What it belongs to.
+        page: The page that could not be had.
+        error: Why.
+        final: Whether that is settled; else the next run goes on with it.
+    """
 
     job: Job
     page: int
     error: KeyAPIError
+    final: bool = True
 
 
 Event: TypeAlias = Fetched | Finished | Failed

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
-from keyapi_async.queries import Query
+from keyapi_async.queries import ListQuery, Query
 from keyapi_async.usage import Usage
 
 from .errors import FailedQuery
 from .jobs import Event, Failed, Fetched, Job
-from .plan import details_of
+from .plan import Plan, details_of
 from .store import Store
 
 GATHER: Final = 0.05
-"""Seconds to gather pages for one transaction: it saves work, and no worker is short of time."""
+"""Seconds to gather pages for one transaction, as each costs a commit and two turns of threads.
+
+No worker is short of time: there are enough of them for answers that take much longer.
+"""
 
 _T = TypeVar("_T")
 
@@ -28,9 +31,8 @@ CHUNK: Final = 64
 class StoreKeeper:
     """Keeps what comes in a store, and takes the jobs from it.
 
-    SQLite works in a thread of its own. While it commits, pages pile up, and the next
-    transaction takes them all: at a high pace that saves most of its work, and at a low one
-    nothing waits.
+    SQLite works in a thread of its own. What comes within a moment, and while it commits, goes
+    into one transaction: at a high pace that saves most of its work.
 
     Args:
         store: The store, with its run begun.
@@ -102,17 +104,18 @@ class StreamKeeper:
     """Hands what comes to whoever iterates.
 
     Args:
-        plan: The queries.
+        plan: The queries, each once.
         with_details: Whether to add the detail of each hashtag and sound.
     """
 
-    def __init__(self, plan: Iterable[Query], *, with_details: bool) -> None:
+    def __init__(self, plan: Plan, *, with_details: bool) -> None:
         self.failures: list[FailedQuery] = []
-        self._plan: Iterator[Query] = iter(dict.fromkeys(plan))
+        self._plan = iter(plan)
         self._with_details = with_details
         self._details: deque[Query] = deque()
-        # With details, this grows with what is found: a hash is all that is kept of each.
-        self._met: set[int] = set()
+        # With details, this grows with what is found: a hash is all that is kept of each. Those
+        # of the plan come anyway.
+        self._met = {hash(query) for query in plan if not isinstance(query, ListQuery)}
         self._ready: asyncio.Queue[tuple[Fetched, asyncio.Future[None]] | None] = asyncio.Queue()
 
     async def take(self) -> Job | None:

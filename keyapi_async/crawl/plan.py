@@ -8,12 +8,14 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, Final, TypeAlias
 
 import attrs
 from attrs import frozen
 
 from keyapi_async.converter import wire_params
+from keyapi_async.errors import shown
 from keyapi_async.queries import (
     HashtagDetailQuery,
     HashtagsQuery,
@@ -24,6 +26,8 @@ from keyapi_async.queries import (
     VideosQuery,
 )
 from keyapi_async.usage import CREDITS_PER_REQUEST
+
+from .jobs import Job, Options
 
 Plan: TypeAlias = tuple[Query, ...]
 
@@ -62,17 +66,33 @@ def grid(endpoint: str | type[Query], **values: Any) -> Plan:
         The queries; add grids with `+` to crawl several endpoints.
 
     Raises:
-        ValueError: An unknown endpoint, or a value that can't be right.
+        ValueError: An unknown endpoint or parameter, or a value that can't be right.
 
     Example:
         >>> len(grid("hashtags", region=["US", "GB"], period=[7, 30]))
         4
     """
-    query = _query_class(endpoint) if isinstance(endpoint, str) else endpoint
-    axes = [_axis(value) for value in values.values()]
+    query = _query_class(endpoint)
+    _check_params(query, values)
+    axes = [_axis(name, value) for name, value in values.items()]
     combinations = itertools.product(*axes)
     made = (query.of(**dict(zip(values, chosen, strict=True))) for chosen in combinations)
     return tuple(dict.fromkeys(made))
+
+
+def checked(plan: Iterable[Query]) -> Plan:
+    """A plan with each query once.
+
+    Raises:
+        TypeError: Something in it is no query; tells what.
+    """
+    queries = tuple(plan)
+    for number, query in enumerate(queries, 1):
+        if type(query) not in _NAMES:
+            raise TypeError(
+                f"a plan must have queries, as grid() makes them; number {number} is {shown(query)}"
+            )
+    return tuple(dict.fromkeys(queries))
 
 
 def read_plan(lines: Iterable[str], name: str = "the plan") -> Plan:
@@ -101,24 +121,13 @@ def parse_query(fields: Any) -> Query:
 
     Raises:
         ValueError: It is not one.
-        TypeError: It has a parameter its endpoint does not take.
     """
     if not isinstance(fields, dict) or "endpoint" not in fields:
         raise ValueError('it must be an object with "endpoint", and the parameters beside it')
     params = {key: value for key, value in fields.items() if key != "endpoint"}
     query = _query_class(fields["endpoint"])
-    known = attrs.fields_dict(query)
-    for param in params:
-        if param not in known:
-            raise ValueError(
-                f"{fields['endpoint']} takes no {param!r}, only {', '.join(sorted(known))}"
-            )
+    _check_params(query, params)
     return query.of(**params)
-
-
-def query_json(query: Query) -> str:
-    """Write a query down as one line for `read_plan`."""
-    return json.dumps({"endpoint": endpoint_of(query), **wire_params(query)}, ensure_ascii=False)
 
 
 def query_text(query: Query) -> str:
@@ -184,13 +193,25 @@ def expect(
         max_pages: As for the crawl, per list.
         with_details: As for the crawl.
     """
+    options = Options(max_items=max_items, max_pages=max_pages, with_details=with_details)
+    return expect_jobs((Job(query=query) for query in checked(plan)), options)
+
+
+def expect_jobs(jobs: Iterable[Job], options: Options) -> Expectation:
+    """Estimate what is left of a crawl comes to.
+
+    Args:
+        jobs: What is left.
+        options: What is wanted of each list.
+    """
     queries = pages = details = 0
-    for query in plan:
+    for job in jobs:
         queries += 1
-        pages += usual_pages(query, max_items, max_pages)
-        if with_details and isinstance(query, HashtagsQuery | MusicQuery):
+        pages += usual_left(job, options)
+        if options.with_details and isinstance(job.query, HashtagsQuery | MusicQuery):
             # Lists of one region and period may share some; nobody can tell how many.
-            details += _usual_items(query, max_items, max_pages)
+            usual = _usual_items(job.query, options.max_items, options.max_pages)
+            details += max(usual - job.items, 0)  # those of its items so far are jobs themselves
     requests = pages + details
     return Expectation(
         queries=queries,
@@ -205,6 +226,11 @@ def usual_pages(query: Query, max_items: int | None = None, max_pages: int | Non
     if not isinstance(query, ListQuery):
         return 1
     return -(-_usual_items(query, max_items, max_pages) // query.limit)
+
+
+def usual_left(job: Job, options: Options) -> int:
+    """How many requests a job should still take, by the usual length of lists."""
+    return max(usual_pages(job.query, options.max_items, options.max_pages) - job.pages, 0)
 
 
 def pages_of(query: Query, total: int, max_items: int | None, max_pages: int | None) -> int:
@@ -226,11 +252,29 @@ def _items(query: ListQuery, total: int, max_items: int | None, max_pages: int |
 
 
 def _query_class(endpoint: object) -> type[Query]:
+    if isinstance(endpoint, type) and endpoint in _NAMES:
+        return endpoint
     if not isinstance(endpoint, str) or endpoint not in ENDPOINTS:
         raise ValueError(f"endpoint must be one of {', '.join(ENDPOINTS)}, not {endpoint!r}")
     return ENDPOINTS[endpoint]
 
 
-def _axis(value: Any) -> list[Any]:
-    several = isinstance(value, Iterable) and not isinstance(value, str)
-    return list(dict.fromkeys(value)) if several else [value]
+def _check_params(query: type[Query], params: Iterable[str]) -> None:
+    known = attrs.fields_dict(query)
+    for param in params:
+        if param not in known:
+            near = "".join(
+                f"; did you mean {match!r}?" for match in get_close_matches(param, known, 1)
+            )
+            raise ValueError(
+                f"{_NAMES[query]} takes no {param!r}, only {', '.join(sorted(known))}{near}"
+            )
+
+
+def _axis(name: str, value: Any) -> list[Any]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return [value]
+    values = list(dict.fromkeys(value))
+    if not values:
+        raise ValueError(f"{name} must have at least one value: without any, the plan is empty")
+    return values

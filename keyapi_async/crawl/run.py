@@ -14,13 +14,13 @@ from attrs import frozen
 from keyapi_async.client import KeyAPIClient
 from keyapi_async.queries import Query
 
-from .engine import Engine, usual_left
+from .engine import Engine, concurrency_for
 from .errors import CrawlError, StoreError
 from .jobs import Fetched, Job, Options, Progress
 from .keepers import StoreKeeper, StreamKeeper
-from .plan import endpoint_of
-from .snapshots import Opening, Wish, open_snapshot
-from .store import Store, opened
+from .plan import checked, endpoint_of, usual_left
+from .snapshots import Opening, Wish, open_snapshot, opened_for
+from .store import Store
 from .summary import Summary, summarize
 
 
@@ -85,7 +85,7 @@ async def crawl(
             rate.
     """
     options = Options(max_items=max_items, max_pages=max_pages, with_details=with_details)
-    plan = tuple(plan)
+    plan = checked(plan)
     progress = Progress() if progress is None else progress
     progress.queries = len(plan)
     progress.pages_expected = sum(usual_left(Job(query=query), options) for query in plan)
@@ -152,8 +152,12 @@ async def crawl_to(
     Call it again, however it ended, and it goes on with what is missing. When nothing is, it
     sends nothing.
 
+    What the summary says of requests and credits is the difference that the runs made to
+    `client.usage`: what else is asked of the same client meanwhile is in it. Use a client of its
+    own where that matters.
+
     Args:
-        path: The file; made if it isn't there.
+        path: The file; made if it isn't there, unless it is to give the plan.
         client: Sends the requests; its `max_credits` bounds what is spent.
         plan: The queries; None to go on with those of the file.
         concurrency: Lists to work on at once; by default twice the pace, at least 8.
@@ -161,10 +165,12 @@ async def crawl_to(
         max_pages: At most so many pages of each list.
         with_details: Also the detail of each hashtag and sound, once per region and period.
         keep_going: Note a failed list and go on with the others.
-        extend: Let a changed plan add to that of the file.
+        extend: Let a changed plan, or changed limits, take the place of those of the file:
+            what is new is fetched; what is no longer there is fetched no more, and keeps what is
+            stored of it.
         retry_failed: Try failed lists again.
-        fresh_within: When all is done, begin a new snapshot of the lists older than so many
-            seconds.
+        fresh_within: If the newest snapshot was begun longer ago than so many seconds, begin a
+            new one of the lists that were not done since; else go on with it.
         progress: Counts to keep up while it runs.
 
     Returns:
@@ -173,11 +179,15 @@ async def crawl_to(
     Raises:
         StoreError: The file can't be used, or another crawl is using it.
         PlanChangedError: The file has another plan.
+        ValueError: The plan is empty, or a number can't be right; no file was made or changed.
+        TypeError: Something in the plan is no query; likewise.
         KeyAPIError: A list failed (without `keep_going`), or every list would: key, credits,
-            rate. What was paid for is stored.
+            rate. What was paid for is stored. Call it again to go on, where the error may pass
+            (no answer, 5xx); other failed lists wait for `retry_failed`.
     """
+    concurrency = concurrency_for(client.usage.pace, concurrency)
     wish = Wish(
-        plan=None if plan is None else tuple(plan),
+        plan=plan,
         options=None
         if plan is None
         else Options(max_items=max_items, max_pages=max_pages, with_details=with_details),
@@ -185,7 +195,7 @@ async def crawl_to(
         retry_failed=retry_failed,
         fresh_within=fresh_within,
     )
-    with opened(Path(path), create=True) as store:
+    with opened_for(Path(path), wish) as store:
         opening = open_snapshot(store, wish)
         if opening.pending:
             stored = StoredCrawl(
@@ -261,5 +271,5 @@ class StoredCrawl:
         progress.queries, progress.done = opening.queries, opening.done
         progress.failed = opening.failed
         progress.pages_expected = sum(
-            usual_left(job, opening.options) for job in self._store.pending()
+            usual_left(job, opening.options) for job in self._store.pending(opening.snapshot)
         )

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -21,8 +21,8 @@ from keyapi_async.pages import Checkpoint, filters
 from keyapi_async.queries import ListQuery, Query
 from keyapi_async.usage import CREDITS_PER_REQUEST, Usage
 
-from .database import connect, locked, transaction, translated
-from .jobs import Event, Fetched, Finished, Job, Options
+from .database import connect, is_begun, locked, transaction, translated, undone
+from .jobs import Event, Failed, Fetched, Finished, Job, Options
 from .plan import ENDPOINTS, details_of, endpoint_of
 
 _JOBS = """
@@ -30,14 +30,14 @@ SELECT l.id, q.endpoint, q.params, l.next_page, l.next_offset, l.pages, l.items
 FROM lists l JOIN queries q ON q.id = l.query
 WHERE l.snapshot = ? AND l.state = 'pending' AND l.id > ? ORDER BY l.id LIMIT ?
 """
-_SEEN = "SELECT item_id FROM items WHERE list = ? ORDER BY page, position"
+_SEEN = "SELECT item_id FROM items WHERE list = ? ORDER BY id"
 _PAGE = """
 INSERT INTO pages (list, page, request_id, retrieved_at, credits, status)
 VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET request_id = excluded.request_id, status = excluded.status,
-    retrieved_at = excluded.retrieved_at, credits = credits + excluded.credits
 """
-_ITEM = "INSERT INTO items (list, page, position, item_id, json) VALUES (?, ?, ?, ?, ?)"
+_ITEMS = "INSERT INTO items (list, page, position, item_id, json) VALUES "
+_AT_ONCE: Final = 100
+"""So many items go into one statement: each statement costs more than what an item adds to it."""
 _ADVANCE = """
 UPDATE lists SET next_page = ?, next_offset = ?, pages = pages + 1, items = items + ?,
     duplicates = duplicates + ?, total = coalesce(?, total), error = NULL WHERE id = ?
@@ -49,11 +49,11 @@ UPDATE runs SET seen_at = ?, requests = ?, retries = ?, rate_limited = ?, credit
 _DONE = """
 UPDATE lists SET state = 'done', stop_reason = ?, error = NULL, finished_at = ? WHERE id = ?
 """
-_FAILED = "UPDATE lists SET state = 'failed', error = ?, finished_at = ? WHERE id = ?"
+_FAILED = "UPDATE lists SET state = ?, error = ?, finished_at = ? WHERE id = ?"
 _COUNTS = ("requests", "retries", "rate_limited", "credits_spent", "credits_at_risk")
 _ADD_QUERY = """
 INSERT INTO queries (endpoint, params, planned) VALUES (?, ?, ?)
-ON CONFLICT DO UPDATE SET planned = 1 WHERE excluded.planned > planned
+ON CONFLICT DO UPDATE SET planned = excluded.planned WHERE excluded.planned > planned
 """
 _ADD_LIST = """
 INSERT OR IGNORE INTO lists (snapshot, query)
@@ -80,8 +80,7 @@ def opened(path: Path, *, create: bool = False) -> Iterator[Store]:
     """
     with ExitStack() as stack:
         if create:
-            if path.exists() and path.stat().st_size:
-                connect(path).close()  # lay no lock beside what isn't ours
+            is_begun(path)  # lay no lock beside what isn't ours
             stack.enter_context(locked(path))
         yield Store(path, stack.enter_context(closing(connect(path, create=create))))
 
@@ -130,9 +129,9 @@ class Store:
             found.append(Job(query=query, id=number, start=start, pages=pages, items=items))
         return found
 
-    def pending(self) -> Iterator[Job]:
-        """All pending lists of the snapshot, as if each were to start anew."""
-        for number, endpoint, params, _, _, pages, items in self.each(_JOBS, self._snapshot, 0, -1):
+    def pending(self, snapshot: int) -> Iterator[Job]:
+        """All pending lists of a snapshot, as if each were to start anew."""
+        for number, endpoint, params, _, _, pages, items in self.each(_JOBS, snapshot, 0, -1):
             query = query_from(endpoint, params)
             yield Job(query=query, id=number, pages=pages, items=items)
 
@@ -155,6 +154,12 @@ class Store:
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction: all of it or nothing."""
         with translated(self.path), transaction(self._db):
+            yield self._db
+
+    @contextmanager
+    def rehearsing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction of which nothing stays."""
+        with translated(self.path), undone(self._db):
             yield self._db
 
     def begin_run(self, snapshot: int, options: Options, usage: Usage) -> None:
@@ -192,61 +197,63 @@ class Store:
         return made
 
     def end_run(self, usage: Usage) -> None:
-        """Note that the crawl ended, and whether the snapshot is complete."""
-        now = time.time()
+        """Note that the crawl ended."""
         with self.writing() as db:
             self._write_usage(db, usage)
-            db.execute("UPDATE runs SET ended_at = ? WHERE id = ?", (now, self._run))
-            db.execute(
-                "UPDATE snapshots SET finished_at = ? WHERE id = ? AND NOT EXISTS "
-                "(SELECT 1 FROM lists WHERE snapshot = ? AND state = 'pending')",
-                (now, self._snapshot, self._snapshot),
-            )
+            db.execute("UPDATE runs SET ended_at = ? WHERE id = ?", (time.time(), self._run))
 
     def _write(self, db: sqlite3.Connection, event: Event) -> int:
         if isinstance(event, Fetched):
             return self._write_page(db, event)
-        now = time.time()
         if isinstance(event, Finished):
-            db.execute(_DONE, (event.reason, now, event.job.id))
+            db.execute(_DONE, (event.reason, time.time(), event.job.id))
         else:
-            number, error = event.job.id, event.error
-            status = type(error).__name__
-            db.execute(_FAILED, (f"{status}: {error}", now, number))
-            db.execute(_PAGE, (number, event.page, error.request_id, now, 0, status))
+            self._write_failure(db, event)
         return 0
 
     def _write_page(self, db: sqlite3.Connection, event: Fetched) -> int:
         number = event.job.id
         paid = (event.request_id, event.retrieved_at, CREDITS_PER_REQUEST, "ok")
-        db.execute(_PAGE, (number, event.page, *paid))
-        db.executemany(
-            _ITEM,
-            (
-                (number, event.page, row.position, row.item_id, row.item.raw_json)
-                for row in event.rows
-            ),
-        )
+        page = db.execute(_PAGE, (number, event.page, *paid)).lastrowid
+        for first in range(0, len(event.rows), _AT_ONCE):
+            rows = event.rows[first : first + _AT_ONCE]
+            values: list[object] = []
+            for row in rows:
+                values += (number, page, row.position, row.item_id, row.item.raw_json)
+            db.execute(_ITEMS + ", ".join(["(?, ?, ?, ?, ?)"] * len(rows)), values)
         news = (len(event.rows), event.duplicates, event.total)
         db.execute(_ADVANCE, (event.next_page or 0, event.next_offset, *news, number))
         if not self._options.with_details:
             return 0
         raw = (row.item.raw for row in event.rows)
-        return add_lists(db, self._snapshot, details_of(event.job.query, raw), planned=False)
+        found = add_queries(db, details_of(event.job.query, raw), planned=False)
+        return add_lists(db, self._snapshot, found)
+
+    def _write_failure(self, db: sqlite3.Connection, event: Failed) -> None:
+        number, error, now = event.job.id, event.error, time.time()
+        status = type(error).__name__
+        state, finished_at = ("failed", now) if event.final else ("pending", None)
+        db.execute(_FAILED, (state, f"{status}: {error}", finished_at, number))
+        db.execute(_PAGE, (number, event.page, error.request_id, now, 0, status))
 
     def _write_usage(self, db: sqlite3.Connection, usage: Usage) -> None:
         counts = [getattr(usage, name) - getattr(self._before, name) for name in _COUNTS]
         db.execute(_RUN, (time.time(), *counts, self._run))
 
 
-def add_lists(
-    db: sqlite3.Connection, snapshot: int, queries: Iterable[Query], *, planned: bool
-) -> int:
+def add_queries(
+    db: sqlite3.Connection, queries: Iterable[Query], *, planned: bool
+) -> list[tuple[str, str]]:
+    """Add queries to those the file knows; returns what they are stored as."""
+    keys = [query_key(query) for query in queries]
+    db.executemany(_ADD_QUERY, ((*key, int(planned)) for key in keys))
+    return keys
+
+
+def add_lists(db: sqlite3.Connection, snapshot: int, keys: Iterable[tuple[str, str]]) -> int:
     """Add queries to a snapshot; those it has already stay as they are.
 
     Returns:
         How many were new to it.
     """
-    keys = [query_key(query) for query in queries]
-    db.executemany(_ADD_QUERY, ((*key, int(planned)) for key in keys))
     return db.executemany(_ADD_LIST, ((snapshot, *key) for key in keys)).rowcount

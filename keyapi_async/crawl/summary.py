@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+import attrs
 from attrs import field, frozen
 
-from .errors import FailedQuery, StoreError
-from .snapshots import newest_snapshot
+from .errors import FailedQuery, no_crawl
+from .snapshots import Counts, count_lists, newest_snapshot
 from .store import Store, query_from
 
-_LISTS = """
-SELECT count(*), coalesce(sum(state = 'done'), 0), coalesce(sum(state = 'failed'), 0),
-    coalesce(sum(pages), 0), coalesce(sum(items), 0), coalesce(sum(duplicates), 0)
-FROM lists WHERE snapshot = ?
-"""
 _RUNS = """
 SELECT count(*), coalesce(sum(requests), 0), coalesce(sum(retries), 0),
     coalesce(sum(rate_limited), 0), coalesce(sum(credits_spent), 0),
@@ -26,15 +22,18 @@ WHERE l.snapshot = ? AND l.state = 'failed' ORDER BY l.id LIMIT ?
 
 
 @frozen(kw_only=True)
-class Summary:
+class Summary(Counts):
     """The newest snapshot of a crawl's file.
+
+    What was sent and spent is the client's doing while the crawl ran: whatever else was asked of
+    the same client meanwhile is in these numbers, too.
 
     Attributes:
         snapshot: Its number.
         started_at: When it was begun, in Unix seconds.
         finished_at: When its last list was done; None while there is something to do.
         queries: Lists and details in all.
-        done: Those answered.
+        done: Those answered, or dropped from the plan.
         failed: Those that failed.
         pages: Answers stored.
         items: Items stored.
@@ -51,13 +50,6 @@ class Summary:
 
     snapshot: int
     started_at: float
-    finished_at: float | None
-    queries: int
-    done: int
-    failed: int
-    pages: int
-    items: int
-    duplicates: int
     runs: int
     seconds: float
     requests: int
@@ -66,11 +58,6 @@ class Summary:
     credits_spent: int
     credits_at_risk: int
     failures: tuple[FailedQuery, ...] = field(repr=False)
-
-    @property
-    def pending(self) -> int:
-        """How many queries are still to be answered."""
-        return self.queries - self.done - self.failed
 
 
 def summarize(store: Store, *, failures: int = 10) -> Summary:
@@ -81,27 +68,17 @@ def summarize(store: Store, *, failures: int = 10) -> Summary:
         failures: Name at most so many of what failed.
 
     Raises:
-        StoreError: It holds none yet.
+        StoreError: It holds no crawl yet.
     """
     newest = newest_snapshot(store)
     if newest is None:
-        raise StoreError(f"{store.path}: holds no crawl yet; start one with a plan")
-    number, _ = newest
-    ((started_at, finished_at),) = store.rows(
-        "SELECT started_at, finished_at FROM snapshots WHERE id = ?", number
-    )
-    ((queries, done, failed, pages, items, duplicates),) = store.rows(_LISTS, number)
+        raise no_crawl(store.path)
+    number = newest.number
     ((runs, requests, retries, rate_limited, spent, at_risk, seconds),) = store.rows(_RUNS, number)
     return Summary(
+        **attrs.asdict(count_lists(store, number)),
         snapshot=number,
-        started_at=started_at,
-        finished_at=finished_at if done + failed == queries else None,
-        queries=queries,
-        done=done,
-        failed=failed,
-        pages=pages,
-        items=items,
-        duplicates=duplicates,
+        started_at=newest.started_at,
         runs=runs,
         seconds=seconds,
         requests=requests,
