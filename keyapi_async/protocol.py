@@ -40,7 +40,7 @@ class Envelope(Generic[_T]):
     """What every answer has around its data."""
 
     code: int
-    data: _T | None = None
+    data: _T = None  # type: ignore[assignment] # `_T | None` lets msgspec take no Raw but null
     message: Any = None
     requestId: Any = None  # noqa: N815 - the wire's name
 

@@ -318,3 +318,10 @@ def test_an_item_that_is_no_utf8_has_a_text_too() -> None:
     )
     page = page_from(decode(Response(status=200, body=body), VideoList), "videos")
     assert json.loads(page.items[0].raw_json) == {"item_id": "1", "cut": "\ufffd"}
+
+
+def test_a_field_that_is_no_utf8_is_told_as_no_json() -> None:
+    body = b'{"code": 0, "data": {"info": {"hashtag_id": "1", "hashtag_name": "\xff"}}}'
+    error = outcome("hashtag_detail", 200, body)
+    assert (type(error), error.path) == (InvalidResponseError, "data")
+    assert str(error).startswith("data: it is not JSON")

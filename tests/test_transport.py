@@ -204,6 +204,14 @@ async def test_an_unusable_200_is_one_attempt_that_may_be_billed(fault: str) -> 
         assert (len(server.requests), spending(client)) == (2, (2, 2))
 
 
+async def test_data_that_is_no_text_is_paid_for_all_the_same() -> None:
+    body = b'{"code": 0, "data": {"info": {"hashtag_id": "1", "hashtag_name": "\xff"}}}'
+    async with scripted(http(200, body)) as server, server.client() as client:
+        error = await failing(client.trending.hashtag_detail(), InvalidResponseError)
+        assert (error.path, error.body) == ("data", body)
+        assert (len(server.requests), spending(client)) == (1, (2, 0))
+
+
 async def test_a_gzip_bomb_is_cut_off() -> None:
     async with opened() as (client, sandbox):
         sandbox.fail(Fault.bomb(400_000_000))
