@@ -39,7 +39,7 @@ def cut_after(seconds: float) -> float:
     return min(0.4 + 0.5 * seconds, 0.9)
 
 
-@define
+@define(eq=False, repr=False)
 class Guard:
     """Finds a pace the server tolerates. Pure: time is an argument.
 
@@ -87,7 +87,7 @@ class Guard:
         return True
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Turn:
     """The permission to send one request.
 

@@ -20,8 +20,6 @@ MAX_LIMIT = 20
 NO_INDUSTRY = "nothing"
 NO_SEARCH = "FALSE"
 
-_DIGITS = re.compile(r"0|-?[1-9][0-9]{0,17}").fullmatch
-
 _T = TypeVar("_T")
 
 
@@ -40,7 +38,7 @@ def whole_number(name: str, value: object, low: int, high: int | None = None) ->
 
 def _integer(value: object) -> int | None:
     if isinstance(value, str):
-        return int(value) if _DIGITS(value) else None
+        return int(value) if re.fullmatch(r"0|-?[1-9][0-9]{0,17}", value) else None
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() < 64:
         return int(value)
     return None
@@ -121,7 +119,7 @@ def _param(check: Callable[[str, object], _T], default: _T) -> Any:
     return field(default=default, converter=Converter(convert, takes_field=True))
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Query:
     """What every query has in common; the converter makes wire strings of it."""
 
@@ -137,7 +135,7 @@ class Query:
         return cls(**params)
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class ListQuery(Query):
     """A query of a list: it has pages.
 

@@ -104,7 +104,7 @@ class RetryPolicy:
         return max(min(backoff, self.max_wait), retry_after or 0.0)
 
 
-@define
+@define(eq=False, repr=False)
 class RetryBudget:
     """Keeps an outage from multiplying traffic: retries are paid for by successes.
 
