@@ -119,7 +119,7 @@ def _param(check: Callable[[str, object], _T], default: _T) -> Any:
     return field(default=default, converter=Converter(convert, takes_field=True))
 
 
-@frozen(kw_only=True, eq=False, repr=False)
+@frozen(kw_only=True)
 class Query:
     """What every query has in common; the converter makes wire strings of it."""
 
