@@ -1,18 +1,14 @@
-"""Models: every documented field typed and reachable, nothing lost, wrong types found out."""
+"""Models of what is received: every documented field typed, wrong types found out."""
 
 from __future__ import annotations
 
-import copy
 import json
-import pickle
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import attrs
 import pytest
-from attrs.exceptions import FrozenInstanceError
-from contract import DETAILS, ENDPOINTS, LISTS, example, example_item, item_path, read, read_item
+from contract import ENDPOINTS, LISTS, example, example_item, item_path, read, read_item
+from items import FULL, IDS, Path, at, places
 
 from keyapi_async import (
     Hashtag,
@@ -24,7 +20,6 @@ from keyapi_async import (
     SoundDetail,
     TrendPoint,
     Video,
-    to_dict,
 )
 
 CLASSES: dict[str, type[Any]] = {
@@ -41,81 +36,6 @@ IDENTITIES = {
     "music": {"clip_id": "1"},
     "music_detail": {"clip_id": "1"},
 }
-IDS = {"hashtag_id", "item_id", "clip_id", "song_id", "cml_mid", "id"}
-
-# One item of each kind with every field there is; what is a fraction here is a float.
-TREND = [{"time": 1769472000, "value": 0.5}]
-COUNTRY = {"id": "US", "value": "United States", "label": "US"}
-INDUSTRY = {"id": 11000000000, "value": "Vehicles", "label": "label_11000000000"}
-AUDIENCE = {
-    "audience_ages": [{"age_level": 3, "score": 65.5}],
-    "audience_interests": [
-        {"interest_info": {"id": "10058", "value": "Sports", "label": "x"}, "score": 263.5}
-    ],
-    "audience_countries": [{"country_info": COUNTRY, "score": 780.5}],
-}
-# fmt: off
-LONGEVITY = {"popular_days": 3, "current_popularity": 0.5}
-HASHTAG = {
-    "hashtag_id": "7244", "hashtag_name": "clean", "is_promoted": False,
-    "publish_cnt": 48892, "video_views": 2**41,
-    "country_info": COUNTRY, "industry_info": INDUSTRY, "trend": TREND,
-}
-SOUND = {
-    "clip_id": "6703723351497508865", "song_id": "6703723270476138498", "cml_mid": 67,
-    "title": "New Sun", "author": "Chihei", "duration": 60, "cover": "c", "link": "l",
-    "music_url": "m", "url_title": "New-Sun", "country_code": "US", "if_cml": False,
-    "is_search": True, "promoted": False, "on_list_times": 2,
-    "rank": 1, "rank_diff": -3, "rank_diff_type": 3, "trend": TREND,
-    "related_items": [{"item_id": 7587114666132868383, "cover_uri": "u"}],
-}
-FULL: dict[str, dict[str, Any]] = {
-    "hashtags": {
-        **HASHTAG,
-        "creators": [{"nick_name": "becky mae", "avatar_url": "a"}],
-        "rank": 1, "rank_diff": 3, "rank_diff_type": 4,
-    },
-    "hashtag_detail": {
-        **HASHTAG,
-        **AUDIENCE,
-        "description": "all clean", "video_url": "v", "longevity": LONGEVITY,
-        "publish_cnt_all": 34146, "video_views_all": 2**42,
-        "related_hashtags": [{"hashtag_id": "166", "hashtag_name": "paddy", "video_url": "p"}],
-        "related_items": [{"item_id": 7587114666132868383, "cover_uri": "u"}],
-    },
-    "videos": {
-        "item_id": "7587", "id": "7587", "title": "This pup \U0001f436", "duration": 9,
-        "cover": "c", "item_url": "i", "region": "United States", "country_code": "US",
-    },
-    "music": SOUND,
-    "music_detail": {**SOUND, **AUDIENCE, "longevity": LONGEVITY},
-}
-# fmt: on
-
-Path = tuple[str | int, ...]
-
-
-def places(value: object, path: Path = ()) -> Iterator[Path]:
-    """Every field and list item within a JSON value."""
-    pairs: Any = (
-        value.items()
-        if isinstance(value, dict)
-        else enumerate(value)
-        if isinstance(value, list)
-        else ()
-    )
-    for key, inner in pairs:
-        yield (*path, key)
-        yield from places(inner, (*path, key))
-
-
-def at(value: Any, path: Path) -> Any:
-    """What stands at a path of a JSON value, or of a model."""
-    for key in path:
-        value = (
-            getattr(value, key) if isinstance(key, str) and attrs.has(type(value)) else value[key]
-        )
-    return value
 
 
 def written(endpoint: str, path: Path) -> str:
@@ -346,141 +266,3 @@ def test_a_number_that_no_float_can_hold_is_an_invalid_response() -> None:
 def test_an_id_is_a_text_whatever_the_wire_has(endpoint: str, path: Path) -> None:
     for value in (7244, "7244"):
         assert at(read_item(endpoint, changed(endpoint, path, value)), path) == "7244"
-
-
-# -- nothing is lost -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("endpoint", ENDPOINTS)
-@pytest.mark.parametrize(
-    "new", [{"novel": {"a": [1, None]}}, {"raw": 5}, {"raw": None}, {"extra": 1, "raw": {}}]
-)
-def test_unknown_fields_are_in_extra_whatever_their_name(
-    endpoint: str, new: dict[str, Any]
-) -> None:
-    item = {**FULL[endpoint], **new}
-    model = read_item(endpoint, item)
-    assert model.extra == new
-    assert model.raw == item
-    assert to_dict(model)["extra"] == new
-    assert model == read_item(endpoint, FULL[endpoint])
-
-
-def test_unknown_fields_of_smaller_objects_are_in_raw() -> None:
-    item = {**FULL["hashtags"], "trend": [{"time": 1, "novel": 2}]}
-    hashtag = read_item("hashtags", item)
-    assert hashtag.extra == {}
-    assert hashtag.raw == item
-
-
-def test_unknown_fields_of_a_music_detail_are_in_extra() -> None:
-    detail = read("music_detail", {"sound": {"clip_id": "1"}, "novel": 1, "raw": 2})
-    assert detail.extra == {"novel": 1, "raw": 2}
-    assert to_dict(detail)["extra"] == {"novel": 1, "raw": 2}
-
-
-def test_a_model_as_plain_data() -> None:
-    video = read_item("videos", {"item_id": 7587, "title": "pup", "novel": [1]})
-    assert to_dict(video) == {
-        "item_id": "7587",
-        "id": None,
-        "title": "pup",
-        "duration": None,
-        "cover": None,
-        "item_url": None,
-        "region": None,
-        "country_code": None,
-        "extra": {"novel": [1]},
-    }
-
-
-@pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_plain_data_is_ready_for_json_and_has_every_field(endpoint: str) -> None:
-    plain = to_dict(read_item(endpoint, FULL[endpoint]))
-    expected = {**json.loads(json.dumps(FULL[endpoint])), "extra": {}}
-    for path in places(expected):
-        if path[-1] in IDS:
-            at(expected, path[:-1])[path[-1]] = str(at(expected, path))
-    assert plain == expected  # lists are lists: a tuple would not be equal
-    assert json.loads(json.dumps(plain)) == plain
-
-
-def test_a_page_and_a_music_detail_as_plain_data() -> None:
-    plain = to_dict(read("music", example("music")["data"]))
-    assert plain.keys() == {"items", "number", "size", "total", "has_more", "request_id"}
-    assert [plain["items"][0][name] for name in ("clip_id", "related_items", "extra")] == [
-        *("6703723351497508865", [], {})
-    ]
-    assert to_dict(read("music_detail", {"sound": {"clip_id": "1"}, "liked": True})) == {
-        "sound": to_dict(SoundDetail(clip_id="1")),
-        "liked": True,
-        "disliked": None,
-        "like_count": None,
-        "extra": {},
-    }
-
-
-# -- values ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_models_are_values(endpoint: str) -> None:
-    model, same = (read_item(endpoint, FULL[endpoint]) for _ in range(2))
-    other = read_item(endpoint, {**FULL[endpoint], "trend": [], "title": "other"})
-    assert model == same != other
-    assert len({model, same, other}) == 2
-    assert model.raw is not same.raw
-    assert "raw" not in repr(model)
-    for path in [(), *places(FULL[endpoint])]:
-        part = at(model, path)
-        if attrs.has(type(part)):
-            assert not hasattr(part, "__dict__")
-            with pytest.raises(FrozenInstanceError):
-                setattr(part, attrs.fields(type(part))[0].name, None)
-
-
-@pytest.mark.parametrize("endpoint", [*LISTS, *DETAILS])
-def test_copies_and_pickles_keep_raw(endpoint: str) -> None:
-    data = {**example(endpoint)["data"], "novel": 1}
-    model = read(endpoint, data)
-    for twin in (pickle.loads(pickle.dumps(model)), copy.copy(model), copy.deepcopy(model)):
-        assert twin == model
-        assert hash(twin) == hash(model)
-        assert twin.raw == model.raw == (data if endpoint != "hashtag_detail" else data["info"])
-        if endpoint in LISTS:
-            assert twin.items[0].raw == data[LISTS[endpoint]][0]
-
-
-# -- small comforts --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("time", "moment"),
-    [
-        (1769472000, datetime(2026, 1, 27, tzinfo=UTC)),
-        (0, datetime(1970, 1, 1, tzinfo=UTC)),
-        (-1, datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)),
-        (None, None),
-        (10**12, None),
-        (10**15, None),
-        (-(10**15), None),
-        (2**80, None),
-        (-(10**400), None),
-    ],
-)
-def test_the_time_of_a_trend_point(time: int | None, moment: datetime | None) -> None:
-    assert TrendPoint(time=time).at == moment
-    assert moment is None or moment.tzinfo is UTC
-
-
-@pytest.mark.parametrize(
-    ("name", "url"),
-    [
-        ("ufc324", "https://www.tiktok.com/tag/ufc324"),
-        ("café/?#", "https://www.tiktok.com/tag/caf%C3%A9%2F%3F%23"),
-        ("\U0001f436", "https://www.tiktok.com/tag/%F0%9F%90%B6"),
-        ("cut \ud83d", "https://www.tiktok.com/tag/cut%20%3F"),
-    ],
-)
-def test_the_url_of_a_hashtag(name: str, url: str) -> None:
-    assert Hashtag(hashtag_id="1", hashtag_name=name).url == url
