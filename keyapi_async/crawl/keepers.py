@@ -49,6 +49,7 @@ class StoreKeeper:
         self._asking = asyncio.Lock()
         self._after = 0
         self._more = True
+        self._in_hand = 0
 
     async def take(self) -> Job | None:
         """The next pending list of the store."""
@@ -60,6 +61,7 @@ class StoreKeeper:
                 self._jobs.extend(found)
                 self._after = found[-1].id if found else self._after
                 self._more = self._more or len(found) == CHUNK
+            self._in_hand += bool(self._jobs)
             return self._jobs.popleft() if self._jobs else None
 
     async def keep(self, event: Event) -> int:
@@ -69,6 +71,7 @@ class StoreKeeper:
         if self._writer is None:
             self._writer = asyncio.create_task(self._write())
         made = await asyncio.shield(stored)
+        self._in_hand -= not isinstance(event, Fetched)
         self._more = self._more or made > 0
         return made
 
@@ -85,7 +88,8 @@ class StoreKeeper:
 
     async def _write(self) -> None:
         while self._waiting:
-            await asyncio.sleep(GATHER)
+            if len(self._waiting) < self._in_hand:  # else nobody is left to wait for
+                await asyncio.sleep(GATHER)
             batch, self._waiting = self._waiting, []
             events = [event for event, _ in batch]
             try:
