@@ -426,6 +426,31 @@ async def test_a_rehearsal_counts_details_that_are_pending(file: Path) -> None:
     assert found.credits == 2 * 103
 
 
+@pytest.mark.parametrize(("first", "then", "sent"), [(30, 35, 1), (30, 90, 4), (40, 90, 3)])
+async def test_a_rehearsal_counts_a_page_that_was_cut(
+    first: int, then: int, sent: int, file: Path
+) -> None:
+    async with opened() as (client, sandbox):
+        await crawl_to(file, client, (US,), max_items=first)
+        before = len(sandbox.requests)
+        wish = Wish(plan=(US,), options=Options(max_items=then), extend=True)
+        with rehearsed(file, wish) as (store, opening):
+            found = expect_jobs(store.pending(opening.snapshot), opening.options)
+        summary = await crawl_to(file, client, (US,), max_items=then, extend=True)
+        assert (found.pages, len(sandbox.requests) - before, summary.items) == (sent, sent, then)
+
+
+async def test_a_rehearsal_goes_by_the_length_the_server_told(file: Path) -> None:
+    async with (
+        opened({"totals": {"hashtags": 300}}) as (_, sandbox),
+        sandbox.client(qps=math.inf, max_credits=12) as poor,
+    ):
+        with pytest.raises(CreditBudgetError):
+            await crawl_to(file, poor, (US,))
+    with rehearsed(file, Wish()) as (store, opening):
+        assert expect_jobs(store.pending(opening.snapshot), opening.options).pages == 15 - 6
+
+
 async def test_simulate_tells_it(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def told(*line: str) -> tuple[int, str, str]:
         code = main(["crawl", *line, "-s"])

@@ -57,7 +57,7 @@ CREATE TABLE lists (                   -- one query in one snapshot
     UNIQUE (snapshot, query)
 );
 CREATE INDEX lists_pending ON lists (snapshot, id) WHERE state = 'pending';
-CREATE TABLE pages (                   -- one row for each time a page was asked for
+CREATE TABLE pages (                   -- one row for each answer stored, or list failed
     id INTEGER PRIMARY KEY,
     list INTEGER NOT NULL REFERENCES lists,
     page INTEGER NOT NULL,

@@ -43,8 +43,9 @@ class Job:
         query: The query.
         id: Its number in the store.
         start: Where to go on; None at the start.
-        pages: How many pages there are already.
+        pages: How many of its pages lie behind.
         items: How many items there are already.
+        total: How long its list is, as the server said before.
     """
 
     query: Query
@@ -52,6 +53,7 @@ class Job:
     start: Checkpoint | None = None
     pages: int = 0
     items: int = 0
+    total: int | None = None
 
 
 @frozen(kw_only=True)

@@ -77,9 +77,11 @@ class StoreKeeper:
 
     async def close(self) -> None:
         """Finish what is being written."""
-        if self._writer is not None:
-            await self._writer
-        self._thread.shutdown()
+        try:
+            if self._writer is not None:
+                await asyncio.shield(self._writer)
+        finally:
+            self._thread.shutdown()
 
     async def call(self, function: Callable[..., _T], *args: object) -> _T:
         """Call a method of the store in its thread."""

@@ -229,8 +229,11 @@ def usual_pages(query: Query, max_items: int | None = None, max_pages: int | Non
 
 
 def usual_left(job: Job, options: Options) -> int:
-    """How many requests a job should still take, by the usual length of lists."""
-    return max(usual_pages(job.query, options.max_items, options.max_pages) - job.pages, 0)
+    """How many requests a job should still take, by its length or else the usual one."""
+    limits = options.max_items, options.max_pages
+    if job.total is None:
+        return max(usual_pages(job.query, *limits) - job.pages, 0)
+    return max(pages_of(job.query, job.total, *limits) - job.pages, 0)
 
 
 def pages_of(query: Query, total: int, max_items: int | None, max_pages: int | None) -> int:

@@ -26,7 +26,7 @@ from .jobs import Event, Failed, Fetched, Finished, Job, Options
 from .plan import ENDPOINTS, details_of, endpoint_of
 
 _JOBS = """
-SELECT l.id, q.endpoint, q.params, l.next_page, l.next_offset, l.pages, l.items
+SELECT l.id, q.endpoint, q.params, l.next_page, l.next_offset, l.pages, l.items, l.total
 FROM lists l JOIN queries q ON q.id = l.query
 WHERE l.snapshot = ? AND l.state = 'pending' AND l.id > ? ORDER BY l.id LIMIT ?
 """
@@ -121,19 +121,16 @@ class Store:
             count: At most so many.
         """
         found = []
-        for number, endpoint, params, page, offset, pages, items in self.rows(
-            _JOBS, self._snapshot, after, count
-        ):
-            query = query_from(endpoint, params)
-            start = self._start(number, query, page, offset)
-            found.append(Job(query=query, id=number, start=start, pages=pages, items=items))
+        for row in self.rows(_JOBS, self._snapshot, after, count):
+            job, page, offset = _job(*row)
+            start = self._start(job.id, job.query, page, offset)
+            found.append(attrs.evolve(job, start=start))
         return found
 
     def pending(self, snapshot: int) -> Iterator[Job]:
         """All pending lists of a snapshot, as if each were to start anew."""
-        for number, endpoint, params, _, _, pages, items in self.each(_JOBS, snapshot, 0, -1):
-            query = query_from(endpoint, params)
-            yield Job(query=query, id=number, pages=pages, items=items)
+        for row in self.each(_JOBS, snapshot, 0, -1):
+            yield _job(*row)[0]
 
     def _start(
         self, number: int, query: Query, next_page: int | None, offset: int
@@ -239,6 +236,24 @@ class Store:
     def _write_usage(self, db: sqlite3.Connection, usage: Usage) -> None:
         counts = [getattr(usage, name) - getattr(self._before, name) for name in _COUNTS]
         db.execute(_RUN, (time.time(), *counts, self._run))
+
+
+def _job(  # noqa: PLR0917 - the columns of a row
+    number: int,
+    endpoint: str,
+    params: str,
+    next_page: int | None,
+    offset: int,
+    pages: int,
+    items: int,
+    total: int | None,
+) -> tuple[Job, int | None, int]:
+    """A job, and where its list goes on. A page that was cut is to be fetched again."""
+    query = query_from(endpoint, params)
+    if next_page and isinstance(query, ListQuery):
+        pages = next_page - query.page
+    job = Job(query=query, id=number, pages=pages, items=items, total=total)
+    return job, next_page, offset
 
 
 def add_queries(
