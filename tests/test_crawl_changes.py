@@ -274,6 +274,23 @@ async def test_what_was_dropped_and_is_wanted_again_goes_on(file: Path) -> None:
         assert len(sandbox.requests) == 10
 
 
+async def test_other_limits_are_for_the_lists_of_older_snapshots_too(file: Path) -> None:
+    async with opened() as (client, sandbox):
+        sandbox.fail(Fault.status(404))
+        await crawl_to(file, client, TWO, max_items=10, keep_going=True, concurrency=1)
+        change(file, LONG_AGO)
+        summary = await crawl_to(file, client, TWO, max_items=10, fresh_within=3600)
+        assert (summary.snapshot, summary.queries, summary.items) == (2, 1, 10)
+        summary = await crawl_to(file, client, TWO, max_items=40, extend=True)
+        assert (summary.snapshot, summary.queries, summary.items) == (2, 2, 80)
+
+
+@pytest.mark.parametrize("age", ["1h", -1, math.nan])
+def test_an_age_is_a_number_of_seconds(age: Any) -> None:
+    with pytest.raises(ValueError, match=f"fresh_within must be a number of seconds, not {age!r}"):
+        Wish(plan=TWO, fresh_within=age)
+
+
 async def test_a_failed_list_that_is_dropped_is_not_retried(file: Path) -> None:
     async with opened() as (client, sandbox):
         sandbox.fail(Fault.status(404), page=2)

@@ -9,11 +9,14 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import attrs
 from attrs import field, frozen
 
+from keyapi_async.errors import shown
 from keyapi_async.queries import Query
+from keyapi_async.retry import as_float
 
 from .database import connect, in_memory, is_begun
 from .errors import PlanChangedError, no_crawl
@@ -108,6 +111,11 @@ def _plan(queries: Iterable[Query] | None) -> Plan | None:
     return plan
 
 
+def _age(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is not None and not as_float(value) >= 0:
+        raise ValueError(f"{attribute.name} must be a number of seconds, not {shown(value)}")
+
+
 @frozen(kw_only=True)
 class Wish:
     """What the caller wants of a file.
@@ -125,7 +133,7 @@ class Wish:
     options: Options | None = None
     extend: bool = False
     retry_failed: bool = False
-    fresh_within: float | None = None
+    fresh_within: float | None = field(default=None, validator=_age)
 
 
 @frozen
@@ -292,7 +300,8 @@ def _adjust(
 ) -> None:
     """Bring a snapshot in line with a changed plan and changed options."""
     number, before = newest.number, newest.options
-    add_lists(db, number, added)
+    # A list that only an older snapshot has was fetched with the options of then.
+    add_lists(db, number, added if options == before else store.rows(_PLANNED))
     if options.with_details and not before.with_details:
         _add_details(store, db, number)
     # Those that a limit ended which is not there any more, and those that are in the plan again.
