@@ -298,6 +298,7 @@ async def test_a_failed_list_that_is_dropped_is_not_retried(file: Path) -> None:
             await crawl_to(file, client, TWO, concurrency=1)
         summary = await crawl_to(file, client, (GB,), extend=True, retry_failed=True)
         assert (summary.done, summary.failed, summary.items) == (2, 0, 120)
+        assert rows(file, "SELECT error LIKE 'NotFoundError%' FROM lists") == [(1,), (None,)]
         assert len(sandbox.requests) == 7
 
 

@@ -125,6 +125,7 @@ def test_simulate_tells_what_it_takes_and_needs_no_key(line: str, told: str, run
             "hashtags -o t.sqlite --concurrency 0",
             "--concurrency must be a whole number of at least 1",
         ),
+        ("hashtags -o t.sqlite --log-json -v", "--verbose would put plain lines between"),
     ],
 )
 def test_usage(line: str, problem: str, run: Run, sandbox: Sandbox) -> None:

@@ -73,6 +73,8 @@ def crawl(
     if running.concurrency is not None:
         with naming_options():
             whole_number("concurrency", running.concurrency, 1)
+    if running.log_json and running.verbose:
+        raise CommandError("--verbose would put plain lines between those of --log-json", USAGE)
     wish = _wish(endpoints, filters, keeping)
     file = keeping.output if keeping.resume is None else keeping.resume
     if keeping.simulate:

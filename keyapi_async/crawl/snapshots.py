@@ -53,7 +53,7 @@ UPDATE lists SET state = 'pending', stop_reason = NULL, finished_at = NULL
 WHERE snapshot = ? AND stop_reason = ? AND {_WANTED}
 """  # noqa: S608 - all of it is written here
 _DROP = f"""
-UPDATE lists SET state = 'done', stop_reason = 'dropped', error = NULL, finished_at = ?
+UPDATE lists SET state = 'done', stop_reason = 'dropped', finished_at = ?
 WHERE snapshot = ? AND state <> 'done' AND NOT {_WANTED}
 """  # noqa: S608 - likewise
 _RETRY = """
