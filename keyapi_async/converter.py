@@ -41,10 +41,13 @@ def structure(data: object, cls: type[_T]) -> _T:
         return converter.structure(data, cls)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         pass  # find out why, from decoded JSON
+    is_json = True
     try:
         data = loads(bytes(data)) if isinstance(data, msgspec.Raw) else data
     except ValueError:
-        raise InvalidResponseError("data: it is not JSON", path="data") from None
+        is_json = False  # not raised here: the ValueError holds the text, and whatever it echoes
+    if not is_json:
+        raise InvalidResponseError("data: it is not JSON", path="data")
     if not isinstance(data, dict) or not data:
         found = "empty" if data == {} else "null" if data is None else type(data).__name__
         raise InvalidResponseError(

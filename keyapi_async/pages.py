@@ -14,7 +14,7 @@ from .converter import converter, wire_params
 from .errors import shown
 from .models import Pagination
 from .protocol import Answer
-from .queries import ListQuery
+from .queries import MAX_LIMIT, ListQuery
 from .received import Received, Source, loads, set_path, set_source
 
 T = TypeVar("T")
@@ -71,9 +71,14 @@ def page_from(answer: Answer[Any], list_key: str) -> Page[Any]:
 
 
 @lru_cache(maxsize=64)
+def _usual_paths(list_key: str, count: int) -> tuple[tuple[str, int], ...]:
+    return tuple((list_key, position) for position in range(count))
+
+
 def _paths(list_key: str, count: int) -> tuple[tuple[str, int], ...]:
     """Where in the data the items are: the same tuples for all pages, a kilobyte less for each."""
-    return tuple((list_key, position) for position in range(count))
+    make = _usual_paths if count <= MAX_LIMIT else _usual_paths.__wrapped__
+    return make(list_key, count)
 
 
 class StopReason(enum.StrEnum):

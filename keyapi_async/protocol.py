@@ -40,7 +40,7 @@ class Envelope(Generic[_T]):
     """What every answer has around its data."""
 
     code: int
-    data: _T = None  # type: ignore[assignment] # `_T | None` lets msgspec take no Raw but null
+    data: _T = None  # type: ignore[assignment] # of a `Raw | None` msgspec would take null alone
     message: Any = None
     requestId: Any = None  # noqa: N815 - the wire's name
 
@@ -108,9 +108,9 @@ def fitted(answer: Answer[Any], shape: type[_T]) -> Answer[_T]:
 
 def _envelope(body: bytes, shape: type[Any]) -> Envelope[Any] | None:
     """The envelope, its data in that shape or still bytes or decoded; None if it isn't one."""
-    for data in (shape, msgspec.Raw):
+    for kind in (shape, msgspec.Raw):
         try:
-            return converter.structure(body, Envelope[data])  # type: ignore[valid-type]
+            return converter.structure(body, Envelope[kind])  # type: ignore[valid-type]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass
     try:

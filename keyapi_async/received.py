@@ -62,12 +62,16 @@ class Source:
     @property
     def data(self) -> Any:
         """The decoded JSON."""
-        if isinstance(self._data, bytes):
+        body = self._data
+        if isinstance(body, bytes):
             try:
-                body = loads(self._data)
+                self._data = loads(body)["data"]
             except ValueError:  # a field nobody knows, and nobody checked, holds something odd
-                body = json.loads(self._data.decode(errors="replace"))
-            self._data = body["data"]
+                part = bytes(msgspec.json.decode(body, type=_Body).data)
+                try:
+                    self._data = loads(part)
+                except ValueError:
+                    self._data = json.loads(part.decode(errors="replace"))
         return self._data
 
     def text(self, path: tuple[Any, ...] = ()) -> str:

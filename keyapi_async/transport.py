@@ -7,9 +7,11 @@ print the request's headers, so none may stay chained to what a caller sees.
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import time
 from collections.abc import Sequence
+from itertools import takewhile
 
 import aiohttp
 from aiohttp import hdrs
@@ -97,7 +99,7 @@ class Transport:
         """Give an attempt its time. All have the same, so one timer serves them in their order."""
         loop = asyncio.get_running_loop()
         self._deadlines[limit] = loop.time() + self.timeout
-        if self._timer is None:
+        if self._timer is None and self.timeout < math.inf:
             self._timer = loop.call_later(self.timeout, self._ring)
 
     def stop(self, limit: asyncio.Timeout) -> None:
@@ -106,12 +108,14 @@ class Transport:
 
     def _ring(self) -> None:
         loop = asyncio.get_running_loop()
+        now = loop.time()
         self._timer = None
-        for limit, deadline in [*self._deadlines.items()]:
-            if deadline > loop.time():
-                self._timer = loop.call_at(deadline, self._ring)
-                break
+        due = takewhile(lambda entry: entry[1] <= now, self._deadlines.items())
+        for limit, _ in [*due]:
             self._end(limit)
+        for deadline in self._deadlines.values():
+            self._timer = loop.call_at(deadline, self._ring)
+            break
 
     def _end(self, limit: asyncio.Timeout) -> None:
         del self._deadlines[limit]

@@ -325,3 +325,25 @@ def test_a_field_that_is_no_utf8_is_told_as_no_json() -> None:
     error = outcome("hashtag_detail", 200, body)
     assert (type(error), error.path) == (InvalidResponseError, "data")
     assert str(error).startswith("data: it is not JSON")
+
+
+def test_nothing_of_an_answer_that_is_no_json_hangs_on_the_error() -> None:
+    body = b'{"code": 0, "data": {"info": {"hashtag_id": "1", "hashtag_name": "\xff"}}}'
+    error = outcome("hashtag_detail", 200, body)
+    assert (error.__cause__, error.__context__) == (None, None)
+
+
+def test_what_stands_beside_the_data_does_not_matter_to_it() -> None:
+    data = b'{"info": {"hashtag_id": "1", "hashtag_name": "x", "u": [1]}}'
+    body = b'{"zz": ' + b"7" * 5000 + b', "code": 0, "data": ' + data + b"}"
+    detail = outcome("hashtag_detail", 200, body)
+    assert (detail.extra, detail.raw["hashtag_name"]) == ({"u": [1]}, "x")
+
+
+@pytest.mark.parametrize("count", [0, 1, 20, 21, 1000])
+def test_a_page_of_any_length_knows_its_items(count: int) -> None:
+    items = ",".join(f'{{"item_id": "{number}"}}' for number in range(count))
+    place = '{"page": 1, "has_more": false}'
+    body = f'{{"code": 0, "data": {{"videos": [{items}], "pagination": {place}}}}}'
+    page = outcome("videos", 200, body.encode())
+    assert [item.raw["item_id"] for item in page.items] == [str(n) for n in range(count)]
