@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 from . import crawl, export, serve, trending
 from .app import app
@@ -23,9 +24,19 @@ def run(args: Sequence[str]) -> int:
         app(list(args))
         sys.stdout.flush()  # a broken pipe must show here, not when the interpreter exits
     except BrokenPipeError:
-        # Whoever read has left. What is buffered must go nowhere, without complaint.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read has left.
+        _drop(sys.stdout)
         return BROKEN_PIPE
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - all end in one line and a code
         return conclude(error, args)
+    finally:
+        try:
+            sys.stderr.flush()
+        except OSError:  # else the interpreter would end with 120, whatever our code
+            _drop(sys.stderr)
     return 0
+
+
+def _drop(stream: TextIO) -> None:
+    """Have what is buffered go nowhere, without complaint."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
