@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import tracemalloc
@@ -13,13 +14,14 @@ from typing import Any
 import pytest
 from crawls import change, content, opened, pages_asked, rows
 
-from keyapi_async import CreditBudgetError, KeyAPIError, NotFoundError
+from keyapi_async import CreditBudgetError, KeyAPIError, NotFoundError, StopReason
 from keyapi_async.cli import main
 from keyapi_async.crawl import PlanChangedError, Progress, StoreError, crawl, crawl_to, grid
 from keyapi_async.crawl import store as stores
 from keyapi_async.crawl.database import locked
 from keyapi_async.crawl.export import Selection, export
 from keyapi_async.crawl.jobs import Finished, Options
+from keyapi_async.crawl.keepers import StoreKeeper
 from keyapi_async.crawl.plan import details_of, expect_jobs
 from keyapi_async.crawl.snapshots import Opening, Wish, open_snapshot, opened_for, rehearsed
 from keyapi_async.crawl.store import Store
@@ -595,3 +597,19 @@ async def test_a_stream_counts_and_fetches_each_query_once() -> None:
         assert sandbox.credits_spent == 2 * (1 + 20)
         assert (progress.queries, progress.done) == (21, 21)
         assert progress.pages == progress.pages_expected == 21
+
+
+async def test_what_waits_is_stored_before_the_keeper_closes(file: Path) -> None:
+    with stores.opened(file, create=True) as store:
+        opening = open_snapshot(store, Wish(plan=TWO))
+        store.begin_run(opening.snapshot, opening.options, Usage())
+        keeper = StoreKeeper(store, Usage())
+        first, second = await keeper.take(), await keeper.take()
+        assert first is not None
+        assert second is not None  # so that what comes of the first waits a moment for company
+        reason = StopReason.EXHAUSTED
+        keeping = asyncio.create_task(keeper.keep(Finished(job=first, reason=reason)))
+        await asyncio.sleep(0)
+        await keeper.close()
+        assert await keeping == 0
+    assert rows(file, STATES) == [(1, 1, "done", "exhausted"), (1, 2, "pending", None)]
