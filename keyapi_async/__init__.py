@@ -15,6 +15,7 @@ from .errors import (
     KeyAPIError,
     NotFoundError,
     PaginationError,
+    ParameterError,
     PermissionDeniedError,
     RateLimitError,
     RequestTimeoutError,
@@ -32,6 +33,7 @@ from .models import (
     IndustryInfo,
     InterestInfo,
     Longevity,
+    Model,
     MusicDetail,
     RelatedHashtag,
     RelatedItem,
@@ -40,12 +42,23 @@ from .models import (
     TrendPoint,
     Video,
 )
-from .pages import Checkpoint, Page, StopReason
-from .pagination import Pager
+from .pagination import Checkpoint, Page, Pager, StopReason
+from .queries import (
+    ENDPOINTS,
+    DetailQuery,
+    HashtagDetailQuery,
+    HashtagsQuery,
+    ListQuery,
+    MusicDetailQuery,
+    MusicQuery,
+    Query,
+    VideosQuery,
+)
 from .retry import RetryPolicy
 from .usage import RequestEvent, Usage
 
 __all__ = [
+    "ENDPOINTS",
     "APIError",
     "AudienceAge",
     "AudienceCountry",
@@ -58,21 +71,30 @@ __all__ = [
     "CountryInfo",
     "Creator",
     "CreditBudgetError",
+    "DetailQuery",
     "Hashtag",
     "HashtagDetail",
+    "HashtagDetailQuery",
+    "HashtagsQuery",
     "IndustryInfo",
     "InsufficientCreditsError",
     "InterestInfo",
     "InvalidResponseError",
     "KeyAPIClient",
     "KeyAPIError",
+    "ListQuery",
     "Longevity",
+    "Model",
     "MusicDetail",
+    "MusicDetailQuery",
+    "MusicQuery",
     "NotFoundError",
     "Page",
     "Pager",
     "PaginationError",
+    "ParameterError",
     "PermissionDeniedError",
+    "Query",
     "RateLimitError",
     "RelatedHashtag",
     "RelatedItem",
@@ -87,6 +109,7 @@ __all__ = [
     "TrendPoint",
     "Usage",
     "Video",
+    "VideosQuery",
     "__version__",
     "to_dict",
 ]

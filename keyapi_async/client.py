@@ -12,9 +12,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 from urllib.parse import urlsplit
 
-from .errors import ConfigurationError, shown
+from .errors import ConfigurationError, excerpt
 from .pacing import Pacer
-from .retry import RetryPolicy, as_float
+from .retry import RetryPolicy, to_float
 from .session import Session
 from .transport import Transport
 from .trending import Trending
@@ -43,7 +43,7 @@ class KeyAPIClient:
         limiter: Entered (`async with`) for each attempt instead of pacing by `qps`, to share one
             limit between clients or machines; `qps`, `margin` and `adaptive` then don't matter.
             A 429 still pauses this client.
-        timeout: Seconds for one attempt; waiting for its turn is not counted. Default 30.
+        timeout: Seconds for one attempt; waiting for its slot is not counted. Default 30.
         retry: When to try again.
         max_credits: Never spend more than this in this client's life; what may have been
             billed counts as spent. By default no limit.
@@ -89,12 +89,12 @@ class KeyAPIClient:
                 ok=lambda value: isinstance(max_credits, int) and value >= 0,
             )
         if not isinstance(retry, RetryPolicy):
-            raise ConfigurationError(f"retry must be a RetryPolicy, not {shown(retry)}")
+            raise ConfigurationError(f"retry must be a RetryPolicy, not {excerpt(retry)}")
         if limiter is not None and not isinstance(limiter, AbstractAsyncContextManager):
-            raise ConfigurationError(f"limiter must work with `async with`, not {shown(limiter)}")
+            raise ConfigurationError(f"limiter must work with `async with`, not {excerpt(limiter)}")
         if on_event is not None and (not callable(on_event) or iscoroutinefunction(on_event)):
             raise ConfigurationError(
-                f"on_event must be a plain function (not a coroutine's), not {shown(on_event)}"
+                f"on_event must be a plain function (not a coroutine's), not {excerpt(on_event)}"
             )
         if session is not None and trace_configs:
             raise ConfigurationError(
@@ -149,8 +149,8 @@ class KeyAPIClient:
 
 
 def _number(name: str, value: object, allowed: str, *, ok: Callable[[float], bool]) -> None:
-    if not ok(as_float(value)):
-        raise ConfigurationError(f"{name} must be a number {allowed}, not {shown(value)}")
+    if not ok(to_float(value)):
+        raise ConfigurationError(f"{name} must be a number {allowed}, not {excerpt(value)}")
 
 
 def _api_key(given: str | None) -> str:

@@ -19,9 +19,10 @@ from cattrs.gen import make_dict_unstructure_fn
 from .errors import InvalidResponseError
 from .models import Model
 from .queries import Query
-from .received import loads
+from .raw import Source, attach, loads
 
 _T = TypeVar("_T")
+_M = TypeVar("_M", bound=Model)
 
 converter = cattrs.Converter(unstruct_collection_overrides={tuple: list})
 
@@ -75,10 +76,36 @@ def to_dict(model: Any) -> dict[str, Any]:
     return result
 
 
-def wire_params(query: Query) -> dict[str, str]:
+def from_json(cls: type[_M], text: str) -> _M:
+    """Make a main model of its JSON: what `raw_json` gave.
+
+    Raises:
+        InvalidResponseError: It is none.
+    """
+    model = structure(msgspec.Raw(text.encode()), cls)
+    body = b'{"data":%b}' % text.encode()
+    attach_all(model, Source(body))
+    return model
+
+
+def attach_all(model: Model, source: Source) -> None:
+    """Tell a model, and the main model it may hold, what it was made from."""
+    attach(model, source)
+    for attribute in attrs.fields(type(model)):
+        inner = getattr(model, attribute.name)
+        if isinstance(inner, Model):
+            attach(inner, source.inside(attribute.name))
+
+
+def wire_params(query: Query[Any]) -> dict[str, str]:
     """Give the query parameters as the wire has them: strings, in the documented order."""
     params: dict[str, str] = converter.unstructure(query)
     return params
+
+
+def filters(query: Query[Any]) -> dict[str, str]:
+    """Give the same without the page: what makes a list the one it is."""
+    return {name: value for name, value in wire_params(query).items() if name != "page"}
 
 
 @converter.register_structure_hook_factory(attrs.has)
@@ -104,10 +131,10 @@ def _with_extra(cls: type[Model]) -> Callable[[Model], dict[str, Any]]:
 
 
 @converter.register_unstructure_hook_factory(lambda cls: attrs.has(cls) and issubclass(cls, Query))
-def _wire_strings(cls: type[Query]) -> Callable[[Query], dict[str, str]]:
+def _wire_strings(cls: type[Query[Any]]) -> Callable[[Query[Any]], dict[str, str]]:
     names = tuple(attrs.fields_dict(cls))
 
-    def unstructure(query: Query) -> dict[str, str]:
+    def unstructure(query: Query[Any]) -> dict[str, str]:
         return {name: _wire(getattr(query, name)) for name in names}
 
     return unstructure

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any
 
 
 class KeyAPIError(Exception):
@@ -33,11 +32,6 @@ class KeyAPIError(Exception):
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
 
-    @property
-    def path(self) -> str | None:
-        """Path of the endpoint asked."""
-        return self.endpoint
-
     def __str__(self) -> str:
         notes = [f"GET {self.endpoint}"] if self.endpoint else []
         if self.attempts > 1:
@@ -49,13 +43,28 @@ class KeyAPIError(Exception):
     def _what(self) -> str:
         return str(self.args[0])
 
-    def __setstate__(self, state: dict[str, Any] | None) -> None:
-        # BaseException.__setstate__ sets attributes one by one; some are read-only here.
-        self.__dict__.update(state or {})
-
 
 class ConfigurationError(KeyAPIError, ValueError):
     """The client can't be made like this: no key, a bad `base_url`, a number out of range."""
+
+
+class ParameterError(KeyAPIError, ValueError):
+    """A value that can't be right. Nothing was sent.
+
+    Attributes:
+        parameter: Name of the parameter.
+        value: What it was given.
+        allowed: What it takes.
+    """
+
+    def __init__(self, parameter: str, value: object, allowed: str) -> None:
+        Exception.__init__(self, parameter, value, allowed)  # what a pickle is made of
+        self.parameter = parameter
+        self.value = value
+        self.allowed = allowed
+
+    def _what(self) -> str:
+        return f"{self.parameter} must be {self.allowed}, not {excerpt(self.value)}"
 
 
 class CreditBudgetError(KeyAPIError):
@@ -90,6 +99,7 @@ class InvalidResponseError(KeyAPIError):
     """The answer is not what KeyAPI documents.
 
     Attributes:
+        path: Where in the body the fault is, such as `data.list[3].rank`; None for the whole.
         status: HTTP status of the answer.
         body: The first bytes of the body.
     """
@@ -103,15 +113,10 @@ class InvalidResponseError(KeyAPIError):
         body: bytes = b"",
     ) -> None:
         super().__init__(message)
-        self._place = path
+        self.path = path
         self.status = status
         self.body = body
         self.maybe_billed = True
-
-    @property
-    def path(self) -> str | None:
-        """Where in the body the fault is, such as `data.list[3].rank`; None for the whole."""
-        return self._place
 
 
 class APIError(KeyAPIError):
@@ -211,8 +216,8 @@ def error_class(status: int, code: int | None) -> type[APIError]:
     return APIError
 
 
-def shown(value: object) -> str:
-    """A value as an error message shows it: its repr, cut short if it is long."""
+def excerpt(value: object) -> str:
+    """The repr of a value for an error message, cut short if it is long."""
     try:
         text = repr(value)
     except ValueError:  # Python prints no integer of more than 4300 digits

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from attrs import fields_dict, frozen
 
-from .received import Received
+from .raw import Received, source_of
 
 _T = TypeVar("_T")
 
@@ -154,6 +154,16 @@ class Model(Received):
 
 
 @frozen(kw_only=True)
+class Detail(Model):
+    """What the answers about one thing have in common."""
+
+    @property
+    def request_id(self) -> str | None:
+        """The server's id of the answer."""
+        return source_of(self).request_id
+
+
+@frozen(kw_only=True)
 class Hashtag(Model):
     """A trending hashtag.
 
@@ -189,7 +199,7 @@ class Hashtag(Model):
 
 
 @frozen(kw_only=True)
-class HashtagDetail(Model):
+class HashtagDetail(Detail):
     """One hashtag in detail; the `_all` counts are world-wide."""
 
     hashtag_id: Id
@@ -298,7 +308,7 @@ class SoundDetail(Sound):
 
 
 @frozen(kw_only=True)
-class MusicDetail(Model):
+class MusicDetail(Detail):
     """A sound in detail, and what the account behind the key thinks of it."""
 
     sound: SoundDetail

@@ -88,12 +88,12 @@ class Guard:
 
 
 @frozen(eq=False, repr=False)
-class Turn:
+class Slot:
     """The permission to send one request.
 
     Attributes:
         at: When it was given, by the loop's clock.
-        number: The how-manieth it is since the last pause, from 1.
+        number: Its number since the last pause, from 1.
     """
 
     at: float
@@ -101,7 +101,7 @@ class Turn:
 
 
 class Pacer:
-    """Gives each attempt its turn, first come, first served.
+    """Gives each attempt its slot, first come, first served.
 
     Args:
         qps: Most requests per second; `math.inf` for no pace at all.
@@ -127,15 +127,15 @@ class Pacer:
         self._limiter = self._bucket(self._guard.pace) if self._guard else None
         # aiolimiter lets a newcomer overtake a waiter that is just waking; the lock doesn't.
         self._lock = asyncio.Lock()
-        self._turns = 0
+        self._slots = 0
 
     @property
     def pace(self) -> float:
         """Requests per second allowed at the moment; infinite where a limiter or nothing rules."""
         return self._guard.pace if self._guard else math.inf
 
-    async def turn(self) -> Turn:
-        """Wait for the permission to send one request; `done` gives it back."""
+    async def acquire(self) -> Slot:
+        """Wait for the permission to send one request; `release` gives it back."""
         loop = asyncio.get_running_loop()
         async with self._lock:
             while True:
@@ -147,12 +147,12 @@ class Pacer:
                     await self._paced(self._limiter)
                 now = loop.time()
                 if now >= self.paused_until:
-                    self._turns += 1
-                    return Turn(now, self._turns)
-                if self._shared is not None:  # its turn came in a pause: give it back
+                    self._slots += 1
+                    return Slot(now, self._slots)
+                if self._shared is not None:  # it came in a pause: give it back
                     await self._shared.__aexit__(None, None, None)
 
-    async def done(self) -> None:
+    async def release(self) -> None:
         """Tell a shared limiter that the request has ended."""
         if self._shared is None:
             return
@@ -161,28 +161,28 @@ class Pacer:
         except Exception:
             logger.exception("the limiter failed after a request; its answer is kept")
 
-    def refused(self, turn: Turn, retry_after: float | None) -> float | None:
+    def refused(self, slot: Slot, retry_after: float | None) -> float | None:
         """Make every call wait after a 429.
 
         Args:
-            turn: The turn of the refused request.
+            slot: That of the refused request.
             retry_after: Seconds the server asks for.
 
         Returns:
             Seconds of the pause, or None if this 429 belongs to a pause already begun.
         """
         now = asyncio.get_running_loop().time()
-        # 0, or a date gone by on a clock that differs, is no reason to knock on without a pause.
+        # 0, or a date gone by on a clock that differs, is no reason to go on without a pause.
         until = now + max(retry_after or DEFAULT_PAUSE, MIN_PAUSE)
-        if turn.at < self.paused_until:
+        if slot.at < self.paused_until:
             if retry_after is not None:
                 self.paused_until = max(self.paused_until, until)
             return None
         resumed_at, self.paused_until = self.paused_until, until
-        self._turns = 0
+        self._slots = 0
         if not self._guard or not self._adaptive:
             return until - now
-        if self._guard.refused(now, resumed_at, first=turn.number == 1):
+        if self._guard.refused(now, resumed_at, first=slot.number == 1):
             self._limiter = self._bucket(self._guard.pace)
             logger.warning("refused again: pace cut to %.3g requests/s", self._guard.pace)
         return until - now

@@ -1,4 +1,4 @@
-"""Auto-pagination: follows `has_more` and `page`, and loses, repeats and wastes nothing.
+"""Pages of a list, and the pager that follows them: loses, repeats and wastes nothing.
 
 The state lives in the pager, not in its generators: a generator that raised is finished, but
 iterating the pager again goes on where it stopped.
@@ -7,6 +7,8 @@ iterating the pager again goes on where it stopped.
 from __future__ import annotations
 
 import asyncio
+import enum
+import json
 import sys
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
@@ -15,11 +17,15 @@ from operator import attrgetter
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import attrs
+import msgspec
+from attrs import field, frozen
 
-from .converter import wire_params
-from .errors import PaginationError
-from .pages import Checkpoint, Page, StopReason, T, filters
-from .queries import ListQuery, whole_number
+from .converter import converter, filters, wire_params
+from .errors import PaginationError, ParameterError
+from .models import Pagination
+from .protocol import Answer
+from .queries import MAX_LIMIT, ItemT, ListQuery, Whole, whole_number
+from .raw import Received, Source, attach, loads, source_of
 
 _Y = TypeVar("_Y")
 _Claim: TypeAlias = "list[weakref.ref[AsyncGenerator[Any, None]]]"
@@ -28,7 +34,99 @@ STALE_PAGES = 2
 """So many pages in a row without a new id mean that the server repeats itself."""
 
 
-class Pager(Generic[T]):
+@frozen(kw_only=True)
+class Page(Received, Generic[ItemT]):
+    """One page of a list; both shapes of `data.pagination` give the same.
+
+    Attributes:
+        items: The items, in order.
+        number: Number of the page as the server says, from 1.
+        size: The page size asked for, as the server echoes it.
+        total: How many items the list has, as the server says. A hint: it can be wrong.
+        has_more: Whether another page follows.
+        request_id: The server's id of the answer.
+    """
+
+    items: tuple[ItemT, ...]
+    number: int
+    has_more: bool
+    size: int | None = None
+    total: int | None = None
+    request_id: str | None = None
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """The whole `data`, exactly as received."""
+        data: dict[str, Any] = source_of(self).data
+        return data
+
+
+def page_from(answer: Answer[Any], query: ListQuery[ItemT]) -> Page[ItemT]:
+    """Make the page of an answer."""
+    items: tuple[ItemT, ...] = getattr(answer.data, query.data_key)
+    place: Pagination = answer.data.pagination
+    source = Source(answer.body, query.data_key)
+    for position, item in enumerate(items):
+        attach(item, source, position)
+    page = Page(
+        items=items,
+        number=place.page,
+        size=place.limit if place.size is None else place.size,
+        total=place.total_count if place.total is None else place.total,
+        has_more=place.has_more,
+        request_id=answer.request_id,
+    )
+    attach(page, source)
+    return page
+
+
+class StopReason(enum.StrEnum):
+    """Why a pager ended."""
+
+    EXHAUSTED = "exhausted"
+    MAX_ITEMS = "max_items"
+    MAX_PAGES = "max_pages"
+    EMPTY_PAGE = "empty_page"
+
+
+@frozen(kw_only=True)
+class Checkpoint:
+    """A place in a list: `str()` writes it down, `Checkpoint.parse` reads it back.
+
+    Attributes:
+        path: Path of the endpoint.
+        params: The query parameters without `page`, as strings.
+        page: Number of the page to fetch next; None when the list had ended.
+        offset: How many items of that page have been yielded.
+        seen: Ids of the items yielded so far, which dedupe must know.
+    """
+
+    path: str
+    params: dict[str, str] = field(hash=False)
+    page: int | None
+    offset: int = 0
+    seen: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return json.dumps(converter.unstructure(self), separators=(",", ":"))
+
+    @classmethod
+    def parse(cls, text: str) -> Checkpoint:
+        """Read a checkpoint.
+
+        Raises:
+            ParameterError: The text is not one.
+        """
+        try:
+            found = msgspec.convert(loads(text.encode(errors="surrogatepass")), cls)
+        except (msgspec.MsgspecError, ValueError, AttributeError):
+            found = None
+        if found and (found.page is None or 1 <= found.page < 2**63) and found.offset >= 0:
+            return found
+        raise ParameterError("start", text, "a Checkpoint or its str()")
+
+
+class Pager(Generic[ItemT]):
     """Streams a list: `async for item in pager`, or `async for page in pager.pages()`.
 
     Nothing is sent until it is iterated. It ends when the server says `has_more: false`, at an
@@ -43,45 +141,61 @@ class Pager(Generic[T]):
     Attributes:
         total: How many items the list has, as the server said last; None before the first page.
         stop_reason: Why the pager ended; None while it hasn't.
+        duplicates: How many items `dedupe` has dropped.
+
+    Raises:
+        ParameterError: A value can't be right, or `start` belongs to another list.
     """
 
     def __init__(
         self,
-        fetch: Callable[[ListQuery], Awaitable[Page[T]]],
-        query: ListQuery,
+        fetch: Callable[[ListQuery[ItemT]], Awaitable[Page[ItemT]]],
+        query: ListQuery[ItemT],
         *,
+        page_size: Whole | None = None,
+        start_page: Whole | None = None,
         start: Checkpoint | str | None = None,
         max_items: int | None = None,
         max_pages: int | None = None,
         dedupe: bool = True,
         prefetch: int = 0,
     ) -> None:
+        limit = query.limit if page_size is None else page_size
+        first = query.page if start_page is None else start_page
+        if start is not None and first not in (1, "1"):
+            raise ParameterError("start_page", first, "left out where start says where to begin")
         self.total: int | None = None
         self.stop_reason: StopReason | None = None
+        self.duplicates = 0
         self._fetch = fetch
-        self._query = query
-        self._key: Callable[[T], str] = attrgetter(query.item_key)
-        self._items_left = _limit("max_items", max_items)
-        self._pages_left = _limit("max_pages", max_pages)
+        self._id: Callable[[ItemT], str] = attrgetter(query.item_key)
+        self._query = attrs.evolve(
+            query,
+            page=whole_number("start_page", first, 1),
+            limit=whole_number("page_size", limit, 1, MAX_LIMIT),
+        )
+        self._items_left = _at_most("max_items", max_items)
+        self._pages_left = _at_most("max_pages", max_pages)
         self._dedupe = dedupe
         self._prefetch = whole_number("prefetch", prefetch, 0)
         # Where it is: the page being read, how far, and what comes after it.
-        self._page: Page[T] | None = None
+        self._page: Page[ItemT] | None = None
         self._offset = 0
-        self._next = query.page
+        self._next = self._query.page
         self._seen: dict[str, None] = {}
+        self._yielded_before = 0
         self._stale = 0
-        self._ahead: dict[int, asyncio.Task[Page[T]]] = {}
+        self._ahead: dict[int, asyncio.Task[Page[ItemT]]] = {}
         self._iterator: weakref.ref[AsyncGenerator[Any, None]] | None = None
-        self._collected: list[T] = []
+        self._collected: list[ItemT] = []
         if start is not None:
             self._resume(start if isinstance(start, Checkpoint) else Checkpoint.parse(start))
 
-    def __aiter__(self) -> AsyncGenerator[T, None]:
+    def __aiter__(self) -> AsyncGenerator[ItemT, None]:
         """Iterate over the items."""
         return self._iterate(self._items)
 
-    def pages(self) -> AsyncGenerator[Page[T], None]:
+    def pages(self) -> AsyncGenerator[Page[ItemT], None]:
         """Iterate over the pages, one for each request.
 
         `items` of a page has what is new: without duplicates, without what was yielded before,
@@ -89,7 +203,7 @@ class Pager(Generic[T]):
         """
         return self._iterate(self._whole_pages)
 
-    async def collect(self) -> list[T]:
+    async def collect(self) -> list[ItemT]:
         """All items that are left. If it raises, what came is kept: call it again to have all."""
         async with aclosing(self.__aiter__()) as items:
             async for item in items:
@@ -102,6 +216,17 @@ class Pager(Generic[T]):
 
         `pages()` yields whole pages: the place is then behind the page your code holds.
         """
+        page, offset = self.position()
+        return Checkpoint(
+            path=self._query.path,
+            params=filters(self._query),
+            page=page,
+            offset=offset,
+            seen=tuple(self._seen),
+        )
+
+    def position(self) -> tuple[int | None, int]:
+        """Page and offset of the checkpoint, for who keeps the ids of the items anyway."""
         done = self.stop_reason in (StopReason.EXHAUSTED, StopReason.EMPTY_PAGE)
         page, offset = self._next, self._offset
         if self._page is not None:
@@ -110,13 +235,7 @@ class Pager(Generic[T]):
             else:
                 offset = 0
                 done = done or not self._page.has_more
-        return Checkpoint(
-            path=self._query.path,
-            params=filters(self._query),
-            page=None if done else page,
-            offset=offset,
-            seen=tuple(self._seen),
-        )
+        return None if done else page, offset
 
     # -- iteration -----------------------------------------------------------------------------
 
@@ -129,7 +248,7 @@ class Pager(Generic[T]):
         claim.append(weakref.ref(generator))
         return generator
 
-    async def _items(self, claim: _Claim) -> AsyncGenerator[T, None]:
+    async def _items(self, claim: _Claim) -> AsyncGenerator[ItemT, None]:
         try:
             while (page := await self._current(claim)) is not None:
                 for item in self._unread(page):
@@ -137,27 +256,28 @@ class Pager(Generic[T]):
         finally:
             await self._leave(claim)
 
-    async def _whole_pages(self, claim: _Claim) -> AsyncGenerator[Page[T], None]:
+    async def _whole_pages(self, claim: _Claim) -> AsyncGenerator[Page[ItemT], None]:
         try:
             while (page := await self._current(claim)) is not None:
                 items = tuple(self._unread(page))
-                yield page if len(items) == len(page.items) else page.having(items)
+                yield page if len(items) == len(page.items) else _with_items(page, items)
         finally:
             await self._leave(claim)
 
-    def _unread(self, page: Page[T]) -> Iterator[T]:
+    def _unread(self, page: Page[ItemT]) -> Iterator[ItemT]:
         """What of a page is to be yielded; the state moves on with each item."""
         while self._offset < len(page.items) and self._items_left > 0:
             item = page.items[self._offset]
             self._offset += 1
-            key = self._key(item)
+            key = self._id(item)
             if self._dedupe and key in self._seen:
+                self.duplicates += self._offset > self._yielded_before
                 continue
             self._seen[key] = None
             self._items_left -= 1
             yield item
 
-    async def _current(self, claim: _Claim) -> Page[T] | None:
+    async def _current(self, claim: _Claim) -> Page[ItemT] | None:
         """The page being read, or the next one when it is used up; None at the end."""
         self._hold(claim)
         page = self._page
@@ -167,7 +287,9 @@ class Pager(Generic[T]):
         if self.stop_reason is not None:
             return None
         page = self._checked(await self._arrival(self._next))
-        self._offset = self._offset if self._page is None and not self._dedupe else 0
+        resumed = self._page is None
+        self._offset = self._offset if resumed and not self._dedupe else 0
+        self._yielded_before = self._yielded_before if resumed else 0
         self._page = page
         self._next += 1
         self._pages_left -= 1
@@ -175,7 +297,7 @@ class Pager(Generic[T]):
         self._look_ahead(page)
         return page
 
-    def _why_stop(self, page: Page[T] | None) -> StopReason | None:
+    def _why_stop(self, page: Page[ItemT] | None) -> StopReason | None:
         if page is not None and self._offset >= len(page.items):
             if not page.has_more:
                 return StopReason.EXHAUSTED
@@ -185,9 +307,9 @@ class Pager(Generic[T]):
             return StopReason.MAX_ITEMS
         return StopReason.MAX_PAGES if self._pages_left <= 0 else None
 
-    def _checked(self, page: Page[T]) -> Page[T]:
+    def _checked(self, page: Page[ItemT]) -> Page[ItemT]:
         """Refuse a page that shows that the server doesn't page."""
-        stale = page.items and all(self._key(item) in self._seen for item in page.items)
+        stale = page.items and all(self._id(item) in self._seen for item in page.items)
         if page.number != self._next:
             problem = f"asked for page {self._next}, got page {page.number}"
         elif stale and self._stale + 1 >= STALE_PAGES:
@@ -203,7 +325,7 @@ class Pager(Generic[T]):
 
     # -- fetching ------------------------------------------------------------------------------
 
-    async def _arrival(self, number: int) -> Page[T]:
+    async def _arrival(self, number: int) -> Page[ItemT]:
         task = self._ahead.get(number)
         if task is None:
             return await self._get(number)
@@ -213,10 +335,10 @@ class Pager(Generic[T]):
             if task.done():
                 del self._ahead[number]
 
-    async def _get(self, number: int) -> Page[T]:
+    async def _get(self, number: int) -> Page[ItemT]:
         return await self._fetch(attrs.evolve(self._query, page=number))
 
-    def _look_ahead(self, page: Page[T]) -> None:
+    def _look_ahead(self, page: Page[ItemT]) -> None:
         """Start fetching the pages that will surely be wanted, as far as `total` is right."""
         if not page.has_more or page.total is None:
             return
@@ -239,9 +361,7 @@ class Pager(Generic[T]):
         if holder is None:
             self._iterator = claim[0]
         elif self._iterator is not claim[0]:
-            raise RuntimeError(
-                "this pager is being iterated already; close the other iterator first"
-            )
+            raise RuntimeError("this pager is being iterated already: close the other iterator")
 
     async def _leave(self, claim: _Claim) -> None:
         if self._iterator is not claim[0]:
@@ -258,20 +378,32 @@ class Pager(Generic[T]):
             await asyncio.wait(pending.values())
             self._keep(pending)  # what arrived in the very moment has been paid for
 
-    def _keep(self, tasks: dict[int, asyncio.Task[Page[T]]]) -> None:
+    def _keep(self, tasks: dict[int, asyncio.Task[Page[ItemT]]]) -> None:
         for number, task in tasks.items():
             if task.done() and not task.cancelled() and task.exception() is None:
                 self._ahead.setdefault(number, task)
 
-    def _resume(self, checkpoint: Checkpoint) -> None:
-        checkpoint.check(self._query)
-        self._seen = dict.fromkeys(checkpoint.seen)
-        self._offset = checkpoint.offset
-        if checkpoint.page is None:
+    def _resume(self, start: Checkpoint) -> None:
+        mine = {"path": self._query.path, **filters(self._query)}
+        theirs = {"path": start.path, **start.params}
+        for name in {**mine, **theirs}:
+            if mine.get(name) != theirs.get(name):
+                called = "page_size" if name == "limit" else name
+                made = f"it was made with {called}={theirs.get(name)!r}, not {mine.get(name)!r}"
+                raise ParameterError("start", str(start), f"of the same list ({made})")
+        self._seen = dict.fromkeys(start.seen)
+        self._offset = self._yielded_before = start.offset
+        if start.page is None:
             self.stop_reason = StopReason.EXHAUSTED
         else:
-            self._next = checkpoint.page
+            self._next = start.page
 
 
-def _limit(name: str, value: int | None) -> int:
+def _with_items(page: Page[ItemT], items: tuple[ItemT, ...]) -> Page[ItemT]:
+    some = attrs.evolve(page, items=items)
+    attach(some, source_of(page))
+    return some
+
+
+def _at_most(name: str, value: int | None) -> int:
     return sys.maxsize if value is None else whole_number(name, value, 0)

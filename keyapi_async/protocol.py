@@ -10,12 +10,12 @@ from attrs import evolve, frozen
 
 from .converter import converter, structure
 from .errors import APIError, InvalidResponseError, error_class, status_phrase
-from .received import loads
+from .raw import loads
 
 _T = TypeVar("_T")
 
-BODY_KEPT = 1000
-"""How many bytes of an unusable body an error holds."""
+MAX_EXCERPT = 1000
+"""The most bytes of an unusable body that an error holds."""
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -85,17 +85,17 @@ def decode(response: Response, shape: type[Any] = msgspec.Raw, *, secret: str = 
                 status_phrase(status),
                 status=status,
                 retry_after=response.retry_after,
-                body=kept(response.body, secret),
+                body=redact(response.body, secret),
             )
         _reject(response, _what_is_wrong(response), secret)
     request_id = envelope.requestId
-    request_id = _told(request_id, secret) if isinstance(request_id, str) else None
+    request_id = _redact_text(request_id, secret) if isinstance(request_id, str) else None
     if envelope.code == 0 and status < 400:
         return Answer(status=status, data=envelope.data, request_id=request_id, body=response.body)
     raise _api_error(response, envelope, request_id, secret)
 
 
-def fitted(answer: Answer[Any], shape: type[_T]) -> Answer[_T]:
+def fit(answer: Answer[Any], shape: type[_T]) -> Answer[_T]:
     """Give an answer whose data is in that shape.
 
     Raises:
@@ -135,7 +135,7 @@ def _api_error(
     known = isinstance(message, str) and message.strip()
     text = str(message) if known else status_phrase(code or response.status)
     return error_class(response.status, code)(
-        _told(text, secret),
+        _redact_text(text, secret),
         status=response.status,
         code=code,
         request_id=request_id,
@@ -156,10 +156,10 @@ def _what_is_wrong(response: Response) -> str:
 
 
 def _reject(response: Response, why: str, secret: str) -> NoReturn:
-    raise InvalidResponseError(why, status=response.status, body=kept(response.body, secret))
+    raise InvalidResponseError(why, status=response.status, body=redact(response.body, secret))
 
 
-def kept(body: bytes, secret: str) -> bytes:
+def redact(body: bytes, secret: str) -> bytes:
     """The first bytes of a body, for an error to hold; a secret it echoes is struck out."""
     if secret:
         for form in (
@@ -170,8 +170,8 @@ def kept(body: bytes, secret: str) -> bytes:
             body = body.replace(form.encode(), b"***")
         begun = (secret[:size].encode() for size in range(len(secret) - 1, 3, -1))
         body = body.removesuffix(next(filter(body.endswith, begun), b""))  # cut off within it
-    return body[:BODY_KEPT]
+    return body[:MAX_EXCERPT]
 
 
-def _told(text: str, secret: str) -> str:
-    return text.replace(secret, "***")[:BODY_KEPT] if secret else text[:BODY_KEPT]
+def _redact_text(text: str, secret: str) -> str:
+    return text.replace(secret, "***")[:MAX_EXCERPT] if secret else text[:MAX_EXCERPT]

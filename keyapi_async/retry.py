@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import Attribute, define, field, frozen
 
-from .errors import KeyAPIError, RateLimitError, ServerError, TransportError, shown
+from .errors import KeyAPIError, ParameterError, RateLimitError, ServerError, TransportError
 
 DEFAULT_PAUSE = 1.0
 """Seconds to wait after a 429 that doesn't say how long."""
@@ -41,7 +41,7 @@ def classify(error: KeyAPIError) -> Failure:
             return Failure.FINAL
 
 
-def as_float(value: object) -> float:
+def to_float(value: object) -> float:
     """A setting as a float; NaN if it is none, or an integer that no float can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return math.nan
@@ -52,14 +52,14 @@ def as_float(value: object) -> float:
 
 
 def _not_negative(_: object, attribute: Attribute[Any], value: object) -> None:
-    if not as_float(value) >= 0:
-        raise ValueError(f"{attribute.name} must be a number of at least 0, not {shown(value)}")
+    if not to_float(value) >= 0:
+        raise ParameterError(attribute.name, value, "a number of at least 0")
 
 
 def _whole(instance: object, attribute: Attribute[Any], value: object) -> None:
     _not_negative(instance, attribute, value)
     if not isinstance(value, int):
-        raise ValueError(f"{attribute.name} must be a whole number of retries, not {shown(value)}")  # noqa: TRY004 - bad values are ValueErrors throughout
+        raise ParameterError(attribute.name, value, "a whole number of retries")
 
 
 @frozen(kw_only=True)

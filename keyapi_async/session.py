@@ -1,6 +1,6 @@
 """The session layer: every attempt of every call goes through here.
 
-`fetch` is one loop: [backoff -> budget -> turn -> one attempt -> classify], repeated under the
+`fetch` is one loop: [backoff -> budget -> slot -> one attempt -> classify], repeated under the
 retry policy.
 """
 
@@ -11,7 +11,7 @@ import copy
 import logging
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
 
 from attrs import define, field
@@ -28,8 +28,8 @@ from .errors import (
     PermissionDeniedError,
     RateLimitError,
 )
-from .pacing import Pacer, Turn
-from .protocol import Answer, Response, decode, fitted, kept
+from .pacing import Pacer, Slot
+from .protocol import Answer, Response, decode, fit, redact
 from .queries import Query
 from .retry import Failure, RetryBudget, RetryPolicy, classify
 from .transport import Attempt, Transport
@@ -38,20 +38,18 @@ from .usage import CREDITS_PER_REQUEST, RequestEvent, Usage
 logger = logging.getLogger("keyapi_async")
 logger.addHandler(logging.NullHandler())  # silent, unless the program configures logging
 
-_T = TypeVar("_T")
 _Outcome: TypeAlias = Answer[Any] | KeyAPIError
 
 
-_quoted = lru_cache(maxsize=1024)(partial(quote, safe=""))  # crawls send few values, often
+_quote = lru_cache(maxsize=1024)(partial(quote, safe=""))  # crawls send few values, often
 
 
 @define(eq=False, repr=False)
 class _Call:
     """One `fetch` in progress: what its attempts share."""
 
-    path: str
+    query: Query[Any]
     params: dict[str, str]
-    shape: type[Any]
     attempts: int = 0
     retries: dict[Failure, int] = field(factory=dict)
     refused_since: float | None = None
@@ -61,14 +59,14 @@ class _Call:
 
     def describe(self, error: KeyAPIError, secret: str) -> None:
         """Tell an error which call it ended."""
-        error.endpoint = self.path
+        error.endpoint = self.query.path
         error.params = self.params
         error.attempts = self.attempts
         error.maybe_billed = error.maybe_billed or self.maybe_billed
         if self.answer is not None and isinstance(error, InvalidResponseError):
             error.status = self.answer.status
             error.request_id = self.answer.request_id
-            error.body = kept(self.answer.body, secret)
+            error.body = redact(self.answer.body, secret)
 
 
 class Session:
@@ -76,7 +74,7 @@ class Session:
 
     Args:
         transport: Does the HTTP.
-        pacer: Gives each attempt its turn.
+        pacer: Gives each attempt its slot.
         policy: When to try again.
         max_credits: Never spend, or risk, more than this.
         on_event: Told of attempts, retries, pauses and changes of pace.
@@ -102,20 +100,19 @@ class Session:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: dict[asyncio.Timeout, _Call] = {}
 
-    async def fetch(self, query: Query, shape: type[_T]) -> Answer[_T]:
+    async def fetch(self, query: Query[Any]) -> Answer[Any]:
         """Send a query until it is answered, or the policy gives up.
 
-        Args:
-            query: What to ask.
-            shape: The class of the answer's data.
+        Returns:
+            The answer, its data in the shape the query says.
 
         Raises:
             KeyAPIError: Any kind but ConfigurationError, with the details of this call.
         """
-        call = _Call(query.path, wire_params(query), shape)
+        call = _Call(query, wire_params(query))
         try:
             call.answer = await self._answer(call)
-            return fitted(call.answer, shape)
+            return fit(call.answer, query.shape)
         except KeyAPIError as error:
             call.describe(error, self._transport.secret)
             raise
@@ -127,13 +124,13 @@ class Session:
         await self._transport.close()
 
     async def _answer(self, call: _Call) -> Answer[Any]:
-        query = "&".join(f"{name}={_quoted(text)}" for name, text in call.params.items())
-        path_and_query = f"{call.path}?{query}"
+        query = "&".join(f"{name}={_quote(text)}" for name, text in call.params.items())
+        path_and_query = f"{call.query.path}?{query}"
         wait = 0.0
         while True:
             self._check_open()
-            turn = await self._turn(call, wait)
-            outcome = await self._attempt(call, path_and_query, turn)
+            slot = await self._acquire(call, wait)
+            outcome = await self._attempt(call, path_and_query, slot)
             if isinstance(outcome, Answer):
                 return outcome
             again = self._retry_in(call, outcome)
@@ -153,37 +150,37 @@ class Session:
 
     # -- one attempt ---------------------------------------------------------------------------
 
-    async def _turn(self, call: _Call, wait: float) -> Turn:
+    async def _acquire(self, call: _Call, wait: float) -> Slot:
         """Wait until the attempt may be sent, or a verdict ends the wait."""
         waiting = asyncio.timeout(None)  # no time limit: `_fail_waiting` ends the wait by it
         self._waiting[waiting] = call
         try:
             async with waiting:
-                turn = await self._wait(wait)
+                slot = await self._wait(wait)
         except TimeoutError:
             if call.verdict is None:
                 raise  # a shared limiter's own
             raise call.verdict from None
         finally:
             del self._waiting[waiting]
-        if call.verdict is not None:  # it came in the very moment of the turn
+        if call.verdict is not None:  # it came in the very moment of the slot
             self._release()
-            await self._pacer.done()
+            await self._pacer.release()
             raise call.verdict
-        return turn
+        return slot
 
-    async def _wait(self, wait: float) -> Turn:
+    async def _wait(self, wait: float) -> Slot:
         """Sit out the backoff, reserve the credits, take a slot."""
         if wait:
             await asyncio.sleep(wait)
         self._reserve()
         try:
-            return await self._pacer.turn()
+            return await self._pacer.acquire()
         except BaseException:
             self._release()
             raise
 
-    async def _attempt(self, call: _Call, path_and_query: str, turn: Turn) -> _Outcome:
+    async def _attempt(self, call: _Call, path_and_query: str, slot: Slot) -> _Outcome:
         """Send once, settle the credits, tell what happened."""
         call.attempts += 1
         attempt = Attempt(self._transport)
@@ -195,17 +192,17 @@ class Session:
             self._settle(call, None, sent=attempt.sent)
             raise
         finally:
-            await self._pacer.done()
-        elapsed = asyncio.get_running_loop().time() - turn.at
+            await self._pacer.release()
+        elapsed = asyncio.get_running_loop().time() - slot.at
         self._tell(call, "attempt", outcome, elapsed=elapsed)
-        self._draw_conclusions(call, outcome, turn)
+        self._apply(call, outcome, slot)
         return outcome
 
     def _decode(self, call: _Call, received: Response | KeyAPIError) -> _Outcome:
         if isinstance(received, KeyAPIError):
             return received
         try:
-            return decode(received, call.shape, secret=self._transport.secret)
+            return decode(received, call.query.shape, secret=self._transport.secret)
         except (APIError, InvalidResponseError) as error:
             return error.with_traceback(None)  # its frames hold the key, and whatever echoes it
 
@@ -238,38 +235,38 @@ class Session:
 
     # -- what follows --------------------------------------------------------------------------
 
-    def _draw_conclusions(self, call: _Call, outcome: _Outcome, turn: Turn) -> None:
+    def _apply(self, call: _Call, outcome: _Outcome, slot: Slot) -> None:
         """What one outcome means for the other calls of this client."""
         match outcome:
             case Answer():
                 self._budget.refund()
             case RateLimitError():
                 self.usage.rate_limited += 1
-                self._pause(call, outcome, turn)
+                self._pause(call, outcome, slot)
             case AuthenticationError() | InsufficientCreditsError():
                 self._fail_waiting(outcome)
             case PermissionDeniedError():
-                self._fail_waiting(outcome, path=call.path)
+                self._fail_waiting(outcome, path=call.query.path)
             case _:
                 pass
         if self._pacer.pace != self.usage.pace:
             self.usage.pace = self._pacer.pace
             self._tell(call, "pace", outcome)
 
-    def _pause(self, call: _Call, refusal: RateLimitError, turn: Turn) -> None:
+    def _pause(self, call: _Call, refusal: RateLimitError, slot: Slot) -> None:
         asked = refusal.retry_after
         if asked is not None and asked > self._policy.max_wait:
             asked = None  # nobody sits that out: this call raises, others find out for themselves
-        pause = self._pacer.refused(turn, asked)
+        pause = self._pacer.refused(slot, asked)
         if pause is not None:
-            logger.warning("429 from %s: all calls pause for %.3g s", call.path, pause)
+            logger.warning("429 from %s: all calls pause for %.3g s", call.query.path, pause)
             self._tell(call, "pause", refusal, wait=pause)
 
     def _fail_waiting(self, verdict: KeyAPIError, path: str | None = None) -> None:
         """End every call that is waiting at this moment (of one endpoint, or of all)."""
         now = asyncio.get_running_loop().time()
         for waiting, call in self._waiting.items():
-            if call.verdict is None and path in (None, call.path):
+            if call.verdict is None and path in (None, call.query.path):
                 call.verdict = copy.copy(verdict)  # now: the verdict's own call adds to it later
                 waiting.reschedule(now)
 
@@ -286,7 +283,7 @@ class Session:
             resumes = max(now, self._pacer.paused_until)
             if resumes - call.refused_since > policy.rate_limit_deadline:
                 return None
-            wait = 0.0  # the turn comes after the pause, which is everybody's
+            wait = 0.0  # the slot comes after the pause, which is everybody's
         else:
             done = call.retries.get(failure, 0)
             if done >= policy.allowed(failure) or not self._budget.draw():
@@ -310,7 +307,7 @@ class Session:
             return
         event = RequestEvent(
             kind=kind,
-            path=call.path,
+            endpoint=call.query.path,
             params=call.params,
             attempt=call.attempts,
             pace=self._pacer.pace,

@@ -76,7 +76,7 @@ class Transport:
         """The aiohttp session, made when first needed."""
         if self._http is None:
             self._http = aiohttp.ClientSession(
-                # No limit of its own: it would queue calls after their turn, in their timeout.
+                # No limit of its own: it would queue calls after their slot, in their time-out.
                 connector=aiohttp.TCPConnector(limit=0),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trace_configs=self._trace_configs,

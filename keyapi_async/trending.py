@@ -2,42 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypedDict, Unpack
 
-from .models import (
-    Hashtag,
-    HashtagDetail,
-    HashtagInfo,
-    HashtagList,
-    MusicDetail,
-    Sound,
-    SoundList,
-    Video,
-    VideoList,
-)
-from .pages import Checkpoint, Page, page_from
-from .pagination import Pager
+from .converter import attach_all
+from .models import Hashtag, HashtagDetail, MusicDetail, Sound, Video
+from .pagination import Checkpoint, Page, Pager, page_from
 from .protocol import Answer
 from .queries import (
+    ALL_REGIONS,
     MAX_LIMIT,
+    DetailPeriod,
+    DetailQuery,
+    Flag,
     HashtagDetailQuery,
     HashtagsQuery,
+    ItemT,
     ListQuery,
     MusicDetailQuery,
     MusicQuery,
+    OrderBy,
+    Period,
     VideosQuery,
-    whole_number,
+    Whole,
 )
-from .received import Source
+from .raw import Source
 from .session import Session
+
+
+class Paging(TypedDict, total=False):
+    """How much of a list to fetch, and how.
+
+    Attributes:
+        page_size: Items per page, 1 to 20. Default 20.
+        start_page: The first page to fetch, from 1. Default 1.
+        start: Go on from this checkpoint, or its `str()`, made with the same filters.
+        max_items: Yield at most so many; by default all.
+        max_pages: Fetch at most so many pages; by default all.
+        dedupe: Drop items already yielded, which shifting ranks moved onto a later page.
+            Default True.
+        prefetch: Fetch so many pages ahead, under the same pace. Default 0.
+    """
+
+    page_size: Whole
+    start_page: Whole
+    start: Checkpoint | str | None
+    max_items: int | None
+    max_pages: int | None
+    dedupe: bool
+    prefetch: int
 
 
 class Trending:
     """TikTok trends: `client.trending`.
 
     All parameters take Python values or the documented strings. A value that can't be right
-    raises ValueError before anything is sent. Each request costs 2 credits.
+    raises ParameterError before anything is sent. Each request costs 2 credits.
 
     Every coroutine raises, and every iterator while it is iterated:
         APIError: The server answers with an error; its subclasses tell which.
@@ -56,12 +75,12 @@ class Trending:
     async def hashtags(
         self,
         *,
-        page: int | str = 1,
-        limit: int | str = MAX_LIMIT,
-        period: int | str = 7,
-        region: str = "all_regions",
-        industry_id: int | str | None = None,
-        new_to_top_100: bool | str = False,
+        page: Whole = 1,
+        limit: Whole = MAX_LIMIT,
+        period: Period = 7,
+        region: str = ALL_REGIONS,
+        industry_id: Whole | None = None,
+        new_to_top_100: Flag = False,
     ) -> Page[Hashtag]:
         """One page of trending hashtags (`GET /v1/tiktok/trending/hashtags`).
 
@@ -75,10 +94,10 @@ class Trending:
             new_to_top_100: Only hashtags that entered the top 100 for the first time.
 
         Raises:
-            ValueError: A parameter can't be right; nothing was sent.
+            ParameterError: A value can't be right; nothing was sent.
             KeyAPIError: As listed for the class.
         """
-        query = HashtagsQuery.of(
+        query = HashtagsQuery(
             page=page,
             limit=limit,
             period=period,
@@ -86,14 +105,14 @@ class Trending:
             industry_id=industry_id,
             new_to_top_100=new_to_top_100,
         )
-        return await self._pages(HashtagList)(query)
+        return await self.page(query)
 
     async def hashtag_detail(
         self,
         hashtag_name: str = "ufc324",
         *,
-        period: int | str = 7,
-        region: str = "all_regions",
+        period: DetailPeriod = 7,
+        region: str = ALL_REGIONS,
     ) -> HashtagDetail:
         """One hashtag in detail (`GET /v1/tiktok/trending/hashtag/detail`).
 
@@ -103,20 +122,20 @@ class Trending:
             region: Country code such as `US`, or `all_regions`.
 
         Raises:
-            ValueError: A parameter can't be right; nothing was sent.
+            ParameterError: A value can't be right; nothing was sent.
             KeyAPIError: As listed for the class; NotFoundError for an unknown hashtag.
         """
-        query = HashtagDetailQuery.of(period=period, region=region, hashtag_name=hashtag_name)
-        return hashtag_detail_from(await self._session.fetch(query, HashtagInfo))
+        query = HashtagDetailQuery(period=period, region=region, hashtag_name=hashtag_name)
+        return await self.detail(query)
 
     async def videos(
         self,
         *,
-        page: int | str = 1,
-        period: int | str = 7,
-        limit: int | str = MAX_LIMIT,
+        page: Whole = 1,
+        period: Period = 7,
+        limit: Whole = MAX_LIMIT,
         region: str = "US",
-        order_by: str = "vv",
+        order_by: OrderBy = "vv",
     ) -> Page[Video]:
         """One page of trending videos (`GET /v1/tiktok/trending/videos`).
 
@@ -128,24 +147,22 @@ class Trending:
             order_by: `vv` (hot), `like`, `comment` or `repost`.
 
         Raises:
-            ValueError: A parameter can't be right; nothing was sent.
+            ParameterError: A value can't be right; nothing was sent.
             KeyAPIError: As listed for the class.
         """
-        query = VideosQuery.of(
-            page=page, period=period, limit=limit, region=region, order_by=order_by
-        )
-        return await self._pages(VideoList)(query)
+        query = VideosQuery(page=page, period=period, limit=limit, region=region, order_by=order_by)
+        return await self.page(query)
 
     async def music(
         self,
         *,
         search_keyword: str | None = None,
-        page: int | str = 1,
-        limit: int | str = MAX_LIMIT,
-        period: int | str = 7,
+        page: Whole = 1,
+        limit: Whole = MAX_LIMIT,
+        period: Period = 7,
         region: str = "US",
-        new_to_top_100: bool | str = False,
-        commercial_music: bool | str = False,
+        new_to_top_100: Flag = False,
+        commercial_music: Flag = False,
     ) -> Page[Sound]:
         """One page of trending sounds (`GET /v1/tiktok/trending/music`).
 
@@ -159,10 +176,10 @@ class Trending:
             commercial_music: Only sounds cleared for commercial use.
 
         Raises:
-            ValueError: A parameter can't be right; nothing was sent.
+            ParameterError: A value can't be right; nothing was sent.
             KeyAPIError: As listed for the class.
         """
-        query = MusicQuery.of(
+        query = MusicQuery(
             search_keyword=search_keyword,
             page=page,
             limit=limit,
@@ -171,13 +188,13 @@ class Trending:
             new_to_top_100=new_to_top_100,
             commercial_music=commercial_music,
         )
-        return await self._pages(SoundList)(query)
+        return await self.page(query)
 
     async def music_detail(
         self,
-        clip_id: int | str = "6703723351497508865",
+        clip_id: Whole = "6703723351497508865",
         *,
-        period: int | str = 7,
+        period: Period = 7,
         region: str = "US",
     ) -> MusicDetail:
         """One sound in detail (`GET /v1/tiktok/trending/music/detail`).
@@ -188,43 +205,20 @@ class Trending:
             region: Country code.
 
         Raises:
-            ValueError: A parameter can't be right; nothing was sent.
+            ParameterError: A value can't be right; nothing was sent.
             KeyAPIError: As listed for the class; NotFoundError for an unknown sound.
         """
-        query = MusicDetailQuery.of(period=period, region=region, clip_id=clip_id)
-        return music_detail_from(await self._session.fetch(query, MusicDetail))
-
-    async def detail(
-        self, query: HashtagDetailQuery | MusicDetailQuery
-    ) -> tuple[HashtagDetail | MusicDetail, str | None]:
-        """One hashtag or sound by its query, and the server's id of the answer.
-
-        Args:
-            query: What to ask, made beforehand.
-
-        Raises:
-            KeyAPIError: As listed for the class; NotFoundError if there is none.
-        """
-        if isinstance(query, HashtagDetailQuery):
-            hashtag = await self._session.fetch(query, HashtagInfo)
-            return hashtag_detail_from(hashtag), hashtag.request_id
-        music = await self._session.fetch(query, MusicDetail)
-        return music_detail_from(music), music.request_id
+        query = MusicDetailQuery(period=period, region=region, clip_id=clip_id)
+        return await self.detail(query)
 
     def iter_hashtags(
         self,
         *,
-        period: int | str = 7,
-        region: str = "all_regions",
-        industry_id: int | str | None = None,
-        new_to_top_100: bool | str = False,
-        page_size: int | str = MAX_LIMIT,
-        start_page: int | str = 1,
-        start: Checkpoint | str | None = None,
-        max_items: int | None = None,
-        max_pages: int | None = None,
-        dedupe: bool = True,
-        prefetch: int = 0,
+        period: Period = 7,
+        region: str = ALL_REGIONS,
+        industry_id: Whole | None = None,
+        new_to_top_100: Flag = False,
+        **paging: Unpack[Paging],
     ) -> Pager[Hashtag]:
         """Every trending hashtag, page after page. Nothing is sent until it is iterated.
 
@@ -233,48 +227,27 @@ class Trending:
             region: See `hashtags`.
             industry_id: See `hashtags`.
             new_to_top_100: See `hashtags`.
-            page_size: Items per page, 1 to 20.
-            start_page: The first page to fetch, from 1.
-            start: Go on from this checkpoint, or its `str()`, made with the same filters.
-            max_items: Yield at most so many; by default all.
-            max_pages: Fetch at most so many pages; by default all.
-            dedupe: Drop items already yielded, which shifting ranks moved onto a later page.
-            prefetch: Fetch so many pages ahead, through the same limiter. Default 0.
+            **paging: How much of the list, and how: `page_size`, `start_page`, `start`,
+                `max_items`, `max_pages`, `dedupe`, `prefetch`; see `Paging`.
 
         Raises:
-            ValueError: A parameter can't be right, or `start` belongs to another list.
+            ParameterError: A value can't be right, or `start` belongs to another list.
         """
-        query = HashtagsQuery.of(
-            page=_start_page(start_page, start),
-            limit=_page_size(page_size),
+        query = HashtagsQuery(
             period=period,
             region=region,
             industry_id=industry_id,
             new_to_top_100=new_to_top_100,
         )
-        return Pager(
-            self._pages(HashtagList),
-            query,
-            start=start,
-            max_items=max_items,
-            max_pages=max_pages,
-            dedupe=dedupe,
-            prefetch=prefetch,
-        )
+        return self.iterate(query, **paging)
 
     def iter_videos(
         self,
         *,
-        period: int | str = 7,
+        period: Period = 7,
         region: str = "US",
-        order_by: str = "vv",
-        page_size: int | str = MAX_LIMIT,
-        start_page: int | str = 1,
-        start: Checkpoint | str | None = None,
-        max_items: int | None = None,
-        max_pages: int | None = None,
-        dedupe: bool = True,
-        prefetch: int = 0,
+        order_by: OrderBy = "vv",
+        **paging: Unpack[Paging],
     ) -> Pager[Video]:
         """Every trending video, page after page. Nothing is sent until it is iterated.
 
@@ -282,49 +255,27 @@ class Trending:
             period: As for `videos`, like all filters.
             region: See `videos`.
             order_by: See `videos`.
-            page_size: See `iter_hashtags`, like all that follow.
-            start_page: See `iter_hashtags`.
-            start: See `iter_hashtags`.
-            max_items: See `iter_hashtags`.
-            max_pages: See `iter_hashtags`.
-            dedupe: See `iter_hashtags`.
-            prefetch: See `iter_hashtags`.
+            **paging: See `iter_hashtags`.
 
         Raises:
-            ValueError: A parameter can't be right, or `start` belongs to another list.
+            ParameterError: A value can't be right, or `start` belongs to another list.
         """
-        query = VideosQuery.of(
-            page=_start_page(start_page, start),
+        query = VideosQuery(
             period=period,
-            limit=_page_size(page_size),
             region=region,
             order_by=order_by,
         )
-        return Pager(
-            self._pages(VideoList),
-            query,
-            start=start,
-            max_items=max_items,
-            max_pages=max_pages,
-            dedupe=dedupe,
-            prefetch=prefetch,
-        )
+        return self.iterate(query, **paging)
 
     def iter_music(
         self,
         *,
         search_keyword: str | None = None,
-        period: int | str = 7,
+        period: Period = 7,
         region: str = "US",
-        new_to_top_100: bool | str = False,
-        commercial_music: bool | str = False,
-        page_size: int | str = MAX_LIMIT,
-        start_page: int | str = 1,
-        start: Checkpoint | str | None = None,
-        max_items: int | None = None,
-        max_pages: int | None = None,
-        dedupe: bool = True,
-        prefetch: int = 0,
+        new_to_top_100: Flag = False,
+        commercial_music: Flag = False,
+        **paging: Unpack[Paging],
     ) -> Pager[Sound]:
         """Every trending sound, page after page. Nothing is sent until it is iterated.
 
@@ -334,63 +285,53 @@ class Trending:
             region: See `music`.
             new_to_top_100: See `music`.
             commercial_music: See `music`.
-            page_size: See `iter_hashtags`, like all that follow.
-            start_page: See `iter_hashtags`.
-            start: See `iter_hashtags`.
-            max_items: See `iter_hashtags`.
-            max_pages: See `iter_hashtags`.
-            dedupe: See `iter_hashtags`.
-            prefetch: See `iter_hashtags`.
+            **paging: See `iter_hashtags`.
 
         Raises:
-            ValueError: A parameter can't be right, or `start` belongs to another list.
+            ParameterError: A value can't be right, or `start` belongs to another list.
         """
-        query = MusicQuery.of(
+        query = MusicQuery(
             search_keyword=search_keyword,
-            page=_start_page(start_page, start),
-            limit=_page_size(page_size),
             period=period,
             region=region,
             new_to_top_100=new_to_top_100,
             commercial_music=commercial_music,
         )
-        return Pager(
-            self._pages(SoundList),
-            query,
-            start=start,
-            max_items=max_items,
-            max_pages=max_pages,
-            dedupe=dedupe,
-            prefetch=prefetch,
-        )
+        return self.iterate(query, **paging)
 
-    def _pages(self, shape: type[Any]) -> Callable[[ListQuery], Awaitable[Page[Any]]]:
-        """How to fetch pages whose `data` has this shape."""
+    # -- by descriptor: what the methods above are made of ------------------------------------
 
-        async def fetch(query: ListQuery) -> Page[Any]:
-            return page_from(await self._session.fetch(query, shape), query.list_key)
+    async def page(self, query: ListQuery[ItemT]) -> Page[ItemT]:
+        """One page of any list, by its query.
 
-        return fetch
+        Raises:
+            KeyAPIError: As listed for the class.
+        """
+        return page_from(await self._session.fetch(query), query)
+
+    async def detail(self, query: DetailQuery[ItemT]) -> ItemT:
+        """One thing in detail, by its query.
+
+        Raises:
+            KeyAPIError: As listed for the class; NotFoundError if there is none.
+        """
+        return detail_from(await self._session.fetch(query), query)
+
+    def iterate(self, query: ListQuery[ItemT], **paging: Unpack[Paging]) -> Pager[ItemT]:
+        """Every item of any list, by its query, from its page and with its limit.
+
+        Args:
+            query: The list.
+            **paging: See `iter_hashtags`.
+
+        Raises:
+            ParameterError: A value can't be right, or `start` belongs to another list.
+        """
+        return Pager(self.page, query, **paging)
 
 
-def hashtag_detail_from(answer: Answer[HashtagInfo]) -> HashtagDetail:
+def detail_from(answer: Answer[Any], query: DetailQuery[ItemT]) -> ItemT:
     """Make the detail of an answer."""
-    return answer.data.info.made_from(Source(answer.body), "info")
-
-
-def music_detail_from(answer: Answer[MusicDetail]) -> MusicDetail:
-    """Make the detail of an answer."""
-    source = Source(answer.body)
-    answer.data.sound.made_from(source, "sound")
-    return answer.data.made_from(source)
-
-
-def _page_size(value: int | str) -> int:
-    return whole_number("page_size", value, 1, MAX_LIMIT)
-
-
-def _start_page(value: int | str, start: Checkpoint | str | None) -> int:
-    number = whole_number("start_page", value, 1)
-    if start is not None and number != 1:
-        raise ValueError(f"start_page={number} and start can't both say where to begin; give one")
-    return number
+    item: ItemT = getattr(answer.data, query.data_key) if query.data_key else answer.data
+    attach_all(item, Source(answer.body, query.data_key, answer.request_id))
+    return item

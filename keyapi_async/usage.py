@@ -42,19 +42,19 @@ class RequestEvent:
     Attributes:
         kind: `attempt` (one ended), `retry` (another follows after `wait`), `pause` (a 429 makes
             every call wait `wait` seconds) or `pace` (the pace went down or up to `pace`).
-        path: Path of the endpoint.
+        endpoint: Path of the endpoint.
         params: The query parameters, as sent.
         attempt: Number of the attempt within its call, from 1.
         pace: Requests per second allowed at the moment.
         status: HTTP status of the answer, if there was one.
         error: Name of the error's class, if the attempt failed.
         request_id: The server's id of the answer, if it gave one.
-        elapsed: Seconds the attempt took, waiting for its turn not counted.
+        elapsed: Seconds the attempt took, waiting for its slot not counted.
         wait: Seconds until the next step, for `retry` and `pause`.
     """
 
     kind: Literal["attempt", "retry", "pause", "pace"]
-    path: str
+    endpoint: str
     params: Mapping[str, str]
     attempt: int
     pace: float

@@ -1,25 +1,38 @@
 """Bulk crawls: a plan of many lists, fetched side by side, streamed or stored exactly once."""
 
-from .errors import CrawlError, FailedQuery, PlanChangedError, StoreError
-from .jobs import Progress
-from .plan import ENDPOINTS, Expectation, Plan, expect, grid, read_plan
-from .run import Record, crawl, crawl_to
-from .summary import Summary
+from keyapi_async.files import PartFile
+
+from .crawl_file import CrawlFile, Summary
+from .crawler import Crawl, CrawlOptions, crawl, crawl_to, expect
+from .database import StoreError
+from .export import Exported, Selection
+from .jobs import CrawlError, FailedQuery, Progress, Record
+from .outage import OutageError
+from .plan import Expectation, Plan, grid, query_json, query_text, read_plan
+from .snapshots import PlanChangedError
 
 __all__ = [
-    "ENDPOINTS",
+    "Crawl",
     "CrawlError",
+    "CrawlFile",
+    "CrawlOptions",
     "Expectation",
+    "Exported",
     "FailedQuery",
+    "OutageError",
+    "PartFile",
     "Plan",
     "PlanChangedError",
     "Progress",
     "Record",
+    "Selection",
     "StoreError",
     "Summary",
     "crawl",
     "crawl_to",
     "expect",
     "grid",
+    "query_json",
+    "query_text",
     "read_plan",
 ]

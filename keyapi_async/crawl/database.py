@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from tempfile import TemporaryDirectory
+from typing import Any, Final
 
-from .errors import CANT_OPEN, StoreError, no_crawl, store_error
+from keyapi_async.errors import KeyAPIError
 
 APPLICATION_ID: Final = 0x4B415049  # "KAPI", so that no other program's database is taken for ours
-VERSION: Final = 1
+VERSION: Final = 2
 
 SCHEMA: Final = """
 CREATE TABLE queries (
@@ -25,7 +27,8 @@ CREATE TABLE queries (
 CREATE TABLE snapshots (
     id INTEGER PRIMARY KEY,
     started_at REAL NOT NULL,          -- all times are Unix seconds
-    options TEXT NOT NULL              -- max_items, max_pages, with_details
+    options TEXT NOT NULL,             -- max_items, max_pages, details, daily as a JSON object
+    day TEXT                           -- when it was begun, as YYYY-MM-DD
 );
 CREATE TABLE runs (                    -- one row for each time the crawl was started
     id INTEGER PRIMARY KEY,
@@ -34,6 +37,7 @@ CREATE TABLE runs (                    -- one row for each time the crawl was st
     started_at REAL NOT NULL,
     seen_at REAL NOT NULL,             -- when it last wrote
     ended_at REAL,                     -- null while it runs, and if it was killed
+    in_hand INTEGER NOT NULL DEFAULT 0,  -- most lists it works on at once
     requests INTEGER NOT NULL DEFAULT 0,
     retries INTEGER NOT NULL DEFAULT 0,
     rate_limited INTEGER NOT NULL DEFAULT 0,
@@ -51,12 +55,13 @@ CREATE TABLE lists (                   -- one query in one snapshot
     items INTEGER NOT NULL DEFAULT 0,
     duplicates INTEGER NOT NULL DEFAULT 0,
     total INTEGER,                     -- as the server said last
-    stop_reason TEXT,
+    stop_reason TEXT,                  -- exhausted, max_items, max_pages, empty_page, dropped
     error TEXT,
     finished_at REAL,
     UNIQUE (snapshot, query)
 );
 CREATE INDEX lists_pending ON lists (snapshot, id) WHERE state = 'pending';
+CREATE INDEX lists_query ON lists (query);
 CREATE TABLE pages (                   -- one row for each answer stored, or list failed
     id INTEGER PRIMARY KEY,
     list INTEGER NOT NULL REFERENCES lists,
@@ -77,36 +82,120 @@ CREATE TABLE items (
 );
 """
 
+_UPGRADES: Final = {
+    1: """
+ALTER TABLE snapshots ADD COLUMN day TEXT;
+UPDATE snapshots SET day = date(started_at, 'unixepoch', 'localtime');
+CREATE INDEX lists_query ON lists (query);
+ALTER TABLE runs ADD COLUMN in_hand INTEGER NOT NULL DEFAULT 0;
+""",
+}
+"""What makes of a file of that version one of the next."""
 
-def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
-    """Open the file of a crawl and make sure that it is one.
+
+class StoreError(KeyAPIError):
+    """The crawl's file can't be used; the message names it, the reason and the way out."""
+
+
+class Database:
+    """An open file; its errors say which file they are about and what to do."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+        connection.row_factory = sqlite3.Row
+
+    def rows(self, sql: str, *values: object) -> list[Any]:
+        """Read something."""
+        with _translated(self.path):
+            return self._connection.execute(sql, values).fetchall()
+
+    def each(self, sql: str, *values: object) -> Iterator[Any]:
+        """Read something long, row by row."""
+        with _translated(self.path):
+            yield from self._connection.execute(sql, values)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing."""
+        with _translated(self.path), _transaction(self._connection):
+            yield self._connection
+
+
+@contextmanager
+def writing(path: Path, *, create: bool) -> Iterator[Database]:
+    """Open a crawl's file to write, and keep every other crawl off it.
 
     Args:
         path: The file.
-        create: Open it to write, and make it if it isn't there or empty; else it is read only.
+        create: Make it if it isn't there, or empty.
 
     Raises:
-        StoreError: It can't be opened, or is something else; then nothing in it was changed.
+        StoreError: It can't be used; then nothing in it was changed.
     """
-    with translated(path):
-        connection = _open(path, create=create)
-        try:
-            begun = _recognised(path, connection)
-            if create:
-                _set_up(connection, begun=begun)
-            elif not begun:
+    begun = is_begun(path)  # first of all: lay no lock beside what isn't ours
+    if not begun and not create:
+        raise no_crawl(path)
+    with _locked(path), _translated(path), closing(_connect(path, "rwc")) as connection:
+        _set_up(connection, _version(path, connection))
+        yield Database(path, connection)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Database]:
+    """Open a crawl's file, perhaps one that is being crawled, to read it as it is.
+
+    Nothing is changed and no file left beside it.
+
+    Raises:
+        StoreError: It can't be read, or is no crawl's.
+    """
+    with ExitStack() as stack:
+        with _translated(path):
+            connection = _open_to_read(path, stack)
+            if _version(path, connection) is None:
                 raise no_crawl(path)
-        except BaseException:
-            connection.close()
-            raise
-    return connection
+        yield Database(path, connection)
 
 
-def in_memory() -> sqlite3.Connection:
-    """A crawl's tables without a file."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    _set_up(connection, begun=False)
-    return connection
+def no_crawl(path: object) -> StoreError:
+    """There is nothing in a file, and no plan to begin with."""
+    return StoreError(f"{path}: holds no crawl yet; start one with a plan")
+
+
+def _open_to_read(path: Path, stack: ExitStack) -> sqlite3.Connection:
+    def opened(mode: str, file: Path = path) -> sqlite3.Connection:
+        connection = stack.enter_context(closing(_connect(file, mode)))
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("SELECT 1 FROM sqlite_schema").fetchall()
+        return connection
+
+    log, index = (Path(f"{path.resolve()}{ending}") for ending in ("-wal", "-shm"))
+    if not log.exists():
+        # Nobody has it open. As a writer, SQLite takes its own files away again afterwards.
+        may_write = os.access(path, os.W_OK) and os.access(path.resolve().parent, os.W_OK)
+        return opened("rw" if may_write or not path.exists() else "ro&immutable=1")
+    if index.exists():
+        with suppress(sqlite3.OperationalError):
+            return opened("ro")
+    # Its crawl was killed, and SQLite would have to write here to make sense of what it left.
+    folder = Path(stack.enter_context(TemporaryDirectory(prefix="keyapi-")))
+    shutil.copyfile(path, folder / "crawl")
+    shutil.copyfile(log, folder / "crawl-wal")
+    return opened("rw", folder / "crawl")
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    if path.is_dir():
+        raise StoreError(f"{path}: is a folder; name a file in it")
+    if mode != "rwc" and not path.exists():
+        raise StoreError(f"{path}: there is no such file; start a crawl with `-o {path}`")
+    return sqlite3.connect(
+        f"{path.resolve().as_uri()}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,  # used by one thread at a time, but not always the same
+    )
 
 
 def is_begun(path: Path) -> bool:
@@ -117,92 +206,14 @@ def is_begun(path: Path) -> bool:
     """
     if not path.exists():
         if not os.access(path.resolve().parent, os.W_OK):
-            raise StoreError(f"{path}: {CANT_OPEN}")
+            raise StoreError(f"{path}: {_CANT_OPEN}")
         return False
-    with translated(path), closing(_open(path, create=False)) as connection:
-        return _recognised(path, connection)
+    with _translated(path), ExitStack() as stack:
+        return _version(path, _open_to_read(path, stack)) is not None
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Keep every other crawl off a file.
-
-    The lock is one of SQLite's own, on an empty file beside it: the system drops it when the
-    process ends, however it ends, so none is ever left behind. The crawl's file itself can't be
-    locked, or nobody could look into it meanwhile. The empty file stays: removing it could take
-    away the lock of whoever comes next.
-
-    Raises:
-        StoreError: Another crawl has it, or its folder can't be written to.
-    """
-    with translated(path):
-        lock = sqlite3.connect(f"{path.resolve()}-lock", timeout=0, isolation_level=None)
-    with closing(lock):
-        try:
-            lock.execute("BEGIN EXCLUSIVE")
-        except sqlite3.Error as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-                raise store_error(path, error) from None
-            raise StoreError(
-                f"{path}: another crawl is running on it; wait for its end, "
-                f"or look at it with `keyapi crawl --status {path}`"
-            ) from None
-        yield
-
-
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Let errors of SQLite say which file they are about and what to do."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise store_error(path, error) from None
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        # A full disk may have rolled it back already.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
-
-
-@contextmanager
-def undone(connection: sqlite3.Connection) -> Iterator[None]:
-    """Nothing of it stays."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-
-
-def _open(path: Path, *, create: bool) -> sqlite3.Connection:
-    if not create and not path.exists():
-        raise StoreError(f"{path}: there is no such file; start a crawl with `-o {path}`")
-    if path.is_dir():
-        raise StoreError(f"{path}: is a folder; name a file in it")
-    # A reader, too, opens it to write: else it would leave files of SQLite's behind.
-    connection = sqlite3.connect(
-        f"{path.resolve().as_uri()}?mode={'rwc' if create else 'rw'}",
-        uri=True,
-        isolation_level=None,
-        check_same_thread=False,  # used by one thread at a time, but not always the same
-    )
-    if not create:
-        connection.execute("PRAGMA query_only = ON")
-    return connection
-
-
-def _recognised(path: Path, connection: sqlite3.Connection) -> bool:
-    """Whether it is the file of a crawl; False if it is empty. Raises if it is anything else."""
+def _version(path: Path, connection: sqlite3.Connection) -> int | None:
+    """The version of a crawl's file; None if it is empty. Raises if it is anything else."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -212,21 +223,99 @@ def _recognised(path: Path, connection: sqlite3.Connection) -> bool:
                 f"{path}: was made by a newer version of keyapi-async; nothing was changed: "
                 "upgrade with `pip install -U keyapi-async`"
             )
-        return True
+        return int(version)
     # One without tables is what a kill or a full disk leaves of a file that was being made.
     if application or tables:
         raise StoreError(f"{path}: is not the file of a crawl; nothing was changed: choose another")
-    return False
+    return None
 
 
-def _set_up(connection: sqlite3.Connection, *, begun: bool) -> None:
+def _set_up(connection: sqlite3.Connection, version: int | None) -> None:
     connection.execute("PRAGMA page_size = 8192")  # items are long: a quarter less work
     # NORMAL: a killed process loses nothing; a power cut may take the last moments.
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
-    if not begun:
-        with transaction(connection):
-            for statement in SCHEMA.split(";\n"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {VERSION}")
+    if version == VERSION:
+        return
+    scripts = [SCHEMA] if version is None else [_UPGRADES[v] for v in range(version, VERSION)]
+    with _transaction(connection):
+        for statement in "".join(scripts).split(";\n"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep every other crawl off a file.
+
+    The lock is one of SQLite's own, on an empty file beside it: the system drops it when the
+    process ends, however it ends, so none is ever left behind. The crawl's file itself can't be
+    locked, or nobody could look into it meanwhile. The empty file stays: removing it could take
+    away the lock of whoever comes next.
+    """
+    with _translated(path):
+        lock = sqlite3.connect(f"{path.resolve()}-lock", timeout=0, isolation_level=None)
+    with closing(lock):
+        try:
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise _store_error(path, error) from None
+            raise StoreError(
+                f"{path}: another crawl is running on it; wait for its end, "
+                f"or look at it with `keyapi status {path}`"
+            ) from None
+        yield
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        if connection.in_transaction:  # a full disk may have rolled it back already
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _store_error(path, error) from None
+
+
+def _store_error(path: Path, error: sqlite3.Error) -> StoreError:
+    """What an error of SQLite means for whoever owns the file."""
+    name = getattr(error, "sqlite_errorname", None) or ""
+    for prefix, advice in _ADVICE.items():
+        if name.startswith(prefix):
+            return StoreError(f"{path}: {advice}")
+    return StoreError(f"{path}: {error}")
+
+
+_CANT_OPEN = "can't be opened; check that its folder exists and that both may be written to"
+
+_ADVICE = {
+    "SQLITE_FULL": (
+        "the disk is full; what was stored before is safe: "
+        "make room, then run the same command to go on"
+    ),
+    "SQLITE_READONLY": "can't be written to (read-only); change its permissions or choose another",
+    "SQLITE_CANTOPEN": _CANT_OPEN,
+    "SQLITE_PERM": "can't be opened for lack of permission",
+    "SQLITE_NOTADB": "is not a SQLite database; nothing was changed: choose another file",
+    "SQLITE_CORRUPT": (
+        "is damaged; nothing more was written: move it away and start anew, or save what can be "
+        "read with `sqlite3 FILE .recover`"
+    ),
+    "SQLITE_BUSY": "another program is writing to it; try again when it is done",
+    "SQLITE_IOERR": (
+        "can't be read or written (disk error); what was stored before is safe: "
+        "check the disk, then run the same command to go on"
+    ),
+}

@@ -12,16 +12,17 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final, TextIO
+from typing import Any, Final, Literal, TextIO, TypeAlias
 
 import attrs
 from attrs import frozen
 
-from . import tables
-from .errors import StoreError
-from .plan import ENDPOINTS
-from .store import Store
-from .tables import PLACE_KEY
+from keyapi_async.errors import ParameterError
+from keyapi_async.queries import ENDPOINTS
+
+from . import columns
+from .columns import PLACE_KEY
+from .database import Database, StoreError
 
 FORMS: Final = (".jsonl", ".csv", ".parquet", ".duckdb")
 
@@ -42,6 +43,9 @@ WHERE i.list = ? AND p.retrieved_at >= ? AND p.retrieved_at < ? ORDER BY i.id
 """
 
 
+SnapshotChoice: TypeAlias = int | Literal["latest", "all"]
+
+
 @frozen(kw_only=True)
 class Selection:
     """Which items to export; by default all of the newest snapshot.
@@ -52,7 +56,7 @@ class Selection:
         periods: Only those of queries with these periods.
         since: Only those that came at this Unix time or later.
         until: Only those that came before this Unix time.
-        all_snapshots: Those of every snapshot.
+        snapshot: Those of this snapshot: its number, `latest` or `all`.
     """
 
     endpoints: tuple[str, ...] = ()
@@ -60,12 +64,17 @@ class Selection:
     periods: tuple[int, ...] = ()
     since: float | None = None
     until: float | None = None
-    all_snapshots: bool = False
+    snapshot: SnapshotChoice = "latest"
 
     def lists(self) -> tuple[str, list[object]]:
         """Which lists: an SQL condition and its values."""
-        terms = ["1" if self.all_snapshots else "l.snapshot = (SELECT max(id) FROM snapshots)"]
+        terms: list[str] = []
         values: list[object] = []
+        if self.snapshot == "latest":
+            terms.append("l.snapshot = (SELECT max(id) FROM snapshots)")
+        elif self.snapshot != "all":
+            terms.append("l.snapshot = ?")
+            values.append(self.snapshot)
         for column, wanted in (
             ("q.endpoint", self.endpoints),
             ("json_extract(q.params, '$.region')", self.regions),
@@ -74,45 +83,45 @@ class Selection:
             if wanted:
                 terms.append(f"{column} IN ({', '.join('?' * len(wanted))})")
                 values += wanted
-        return " AND ".join(terms), values
+        return " AND ".join(terms) or "true", values
 
 
 @frozen
 class Exported:
-    """One file that was written, and how many items are in it."""
+    """One file that was written (None for a stream), and how many items are in it."""
 
-    path: Path
+    path: Path | None
     items: int
 
 
-def export(store: Store, path: Path, selection: Selection) -> list[Exported]:
+def export(db: Database, path: Path, selection: Selection) -> list[Exported]:
     """Write what is selected to files; each gets its name when it is complete.
 
     A CSV or Parquet file holds one table: where several endpoints are selected, each gets a file
     of its own, such as `out.hashtags.parquet`.
 
     Args:
-        store: The store.
+        db: The crawl's file.
         path: The file; how its name ends decides the form, one of `FORMS`.
         selection: Which items.
 
     Raises:
-        ValueError: The name ends in nothing known.
-        StoreError: The store can't be read, the file not be written, or DuckDB is missing.
+        ParameterError: The name ends in nothing known.
+        StoreError: The crawl can't be read, the file not be written, or DuckDB is missing.
     """
     form = path.suffix.lower()
     if form not in FORMS:
-        raise ValueError(f"output must end in one of {' '.join(FORMS)}, not {path.name!r}")
+        raise ParameterError("output", path.name, f"a name that ends in one of {' '.join(FORMS)}")
     try:
         if form == ".jsonl":
-            return [_file(path, lambda part: _write_jsonl(store, part, selection))]
-        return _export_tables(store, path, selection, form)
+            return [_file(path, lambda part: _write_jsonl(db, part, selection))]
+        return _export_tables(db, path, selection, form)
     except OSError as error:
         raise StoreError(f"{path}: can't be written: {error.strerror or error}") from None
 
 
 @frozen
-class _Found:
+class FoundItem:
     """One item of the export, and where it was found."""
 
     endpoint: str
@@ -125,10 +134,10 @@ class _Found:
     item: str
 
 
-def write_lines(store: Store, selection: Selection, stream: TextIO) -> int:
+def write_lines(db: Database, selection: Selection, stream: TextIO) -> int:
     """Write what is selected as JSON lines; returns how many items there were."""
     count = 0
-    for found in _found(store, selection):
+    for found in find_items(db, selection):
         place = {
             "endpoint": found.endpoint,
             "query": _filters(found.params),
@@ -142,19 +151,20 @@ def write_lines(store: Store, selection: Selection, stream: TextIO) -> int:
     return count
 
 
-def _write_jsonl(store: Store, part: Path, selection: Selection) -> int:
+def _write_jsonl(db: Database, part: Path, selection: Selection) -> int:
     with part.open("w", encoding="utf-8", newline="\n") as stream:
-        return write_lines(store, selection, stream)
+        return write_lines(db, selection, stream)
 
 
-def _found(store: Store, selection: Selection) -> Iterator[_Found]:
+def find_items(db: Database, selection: Selection) -> Iterator[FoundItem]:
+    """What is selected, list by list."""
     # List by list: nothing larger than one list is ever sorted.
     since = -math.inf if selection.since is None else selection.since
     until = math.inf if selection.until is None else selection.until
     where, values = selection.lists()
-    for number, *query in store.each(_LISTS.format(where=where), *values):
-        for row in store.each(_ITEMS, number, since, until):
-            yield _Found(*query, *row)
+    for number, *query in db.each(_LISTS.format(where=where), *values):
+        for row in db.each(_ITEMS, number, since, until):
+            yield FoundItem(*query, *row)
 
 
 def _filters(params: str) -> dict[str, str]:
@@ -202,13 +212,13 @@ def _workshop(path: Path) -> Iterator[Path]:
 # -- tables, by DuckDB -------------------------------------------------------------------------
 
 
-def _export_tables(store: Store, path: Path, selection: Selection, form: str) -> list[Exported]:
+def _export_tables(db: Database, path: Path, selection: Selection, form: str) -> list[Exported]:
     duckdb = _import_duckdb()
     # These and no others: a running crawl may come upon its first detail meanwhile.
-    selection = attrs.evolve(selection, endpoints=tuple(_endpoints(store, path, selection)))
+    selection = attrs.evolve(selection, endpoints=tuple(_endpoints(db, path, selection)))
     with _workshop(path) as folder:
         raw = {name: folder / f"{name}.jsonl" for name in selection.endpoints}
-        counts = _write_raw(store, selection, raw)
+        counts = _write_raw(db, selection, raw)
         try:
             return _tables(path, form, raw, counts)
         except duckdb.Error as error:
@@ -224,18 +234,18 @@ def _tables(path: Path, form: str, raw: dict[str, Path], counts: dict[str, int])
     written = []
     for name, file in raw.items():
         target = path if len(raw) == 1 else path.with_suffix(f".{name}{path.suffix}")
-        query = tables.select(name, file, nested=form == ".parquet")
+        query = columns.select(name, file, nested=form == ".parquet")
         written.append(_file(target, partial(_write_table, query, _COPY[form], counts[name])))
     return written
 
 
-def _endpoints(store: Store, path: Path, selection: Selection) -> list[str]:
+def _endpoints(db: Database, path: Path, selection: Selection) -> list[str]:
     """The endpoints of the tables, whether anything is selected of them or not."""
-    known = [name for (name,) in store.rows("SELECT DISTINCT endpoint FROM queries")]
+    known = [name for (name,) in db.rows("SELECT DISTINCT endpoint FROM queries")]
     wanted = selection.endpoints or known
     found = [name for name in ENDPOINTS if name in known and name in wanted]
     if not found:
-        raise StoreError(f"{path}: nothing to export: {store.path} has no {', '.join(wanted)}")
+        raise StoreError(f"{path}: nothing to export: {db.path} has no {', '.join(wanted)}")
     return found
 
 
@@ -249,7 +259,7 @@ def _import_duckdb() -> Any:
     return duckdb
 
 
-def _write_raw(store: Store, selection: Selection, raw: dict[str, Path]) -> dict[str, int]:
+def _write_raw(db: Database, selection: Selection, raw: dict[str, Path]) -> dict[str, int]:
     """Write the rows of each endpoint as JSON lines for DuckDB to read."""
     counts = dict.fromkeys(raw, 0)
     with ExitStack() as stack:
@@ -257,7 +267,7 @@ def _write_raw(store: Store, selection: Selection, raw: dict[str, Path]) -> dict
             name: stack.enter_context(file.open("w", encoding="utf-8", newline="\n"))
             for name, file in raw.items()
         }
-        for found in _found(store, selection):
+        for found in find_items(db, selection):
             place: dict[str, object] = {
                 f"query_{name}": value for name, value in _filters(found.params).items()
             }
@@ -278,14 +288,14 @@ def _readable(item: str) -> str:
 
 def _write_table(query: str, options: str, count: int, part: Path) -> int:
     with _duck() as db:
-        db.execute(f"COPY ({query}) TO {tables.text(str(part))} ({options})")
+        db.execute(f"COPY ({query}) TO {columns.text(str(part))} ({options})")
     return count
 
 
 def _write_database(raw: dict[str, Path], counts: dict[str, int], part: Path) -> int:
     with _duck(str(part)) as db:
         for name, file in raw.items():
-            db.execute(f"CREATE TABLE {name} AS {tables.select(name, file, nested=True)}")
+            db.execute(f"CREATE TABLE {name} AS {columns.select(name, file, nested=True)}")
     return sum(counts.values())
 
 

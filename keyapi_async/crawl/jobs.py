@@ -1,38 +1,61 @@
-"""What passes between the engine and whoever keeps its results: plain values, no I/O."""
+"""What passes between a crawl's workers and where its items go: plain values, no I/O."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Iterator
+from typing import Any, Final, Generic, Protocol, TypeAlias
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
-from keyapi_async.errors import KeyAPIError
-from keyapi_async.pages import Checkpoint
-from keyapi_async.queries import Query, whole_number
+from keyapi_async.errors import KeyAPIError, ParameterError
+from keyapi_async.pagination import Checkpoint, StopReason
+from keyapi_async.queries import DetailQuery, ItemT, ListQuery, Query, whole_number
+from keyapi_async.raw import position_of
+
+ALL_DETAILS: Final = "all"
+NEW_DETAILS: Final = "new"
+
+
+def _max_items(value: int | None) -> int | None:
+    return None if value is None else whole_number("max_items", value, 0)
+
+
+def _max_pages(value: int | None) -> int | None:
+    return None if value is None else whole_number("max_pages", value, 0)
+
+
+def _details(value: str | int | None) -> str | int | None:
+    if value is None or value in (ALL_DETAILS, NEW_DETAILS):
+        return value
+    try:
+        return whole_number("details", value, 1)
+    except ParameterError:
+        allowed = "'all', 'new', or how many of the top of each list"
+        raise ParameterError("details", value, allowed) from None
 
 
 @frozen(kw_only=True)
 class Options:
-    """What decides, beside the plan, which items a crawl brings home.
+    """What decides, beside the plan, which items a crawl fetches.
 
     Attributes:
-        max_items: At most so many of each list.
+        max_items: At most so many items of each list.
         max_pages: At most so many pages of each list.
-        with_details: Also the detail of each hashtag and sound, once per region and period.
+        details: Also the detail of hashtags and sounds, once per region and period: `"all"`,
+            `"new"` (those whose detail the file doesn't have yet), or a number: of so many at
+            the top of each list.
 
     Raises:
-        ValueError: A limit is no whole number.
+        ParameterError: A value can't be right.
     """
 
-    max_items: int | None = None
-    max_pages: int | None = None
-    with_details: bool = False
+    max_items: int | None = field(default=None, converter=_max_items)
+    max_pages: int | None = field(default=None, converter=_max_pages)
+    details: str | int | None = field(default=None, converter=_details)
 
-    def __attrs_post_init__(self) -> None:
-        """Refuse limits that can't be right."""
-        for name, value in (("max_items", self.max_items), ("max_pages", self.max_pages)):
-            if value is not None:
-                whole_number(name, value, 0)
+    def wants_detail(self, place: int) -> bool:
+        """Whether the detail is wanted of the item at that place of its list."""
+        return not isinstance(self.details, int) or place <= self.details
 
 
 @frozen(kw_only=True)
@@ -41,14 +64,14 @@ class Job:
 
     Attributes:
         query: The query.
-        id: Its number in the store.
+        id: Its number in the file.
         start: Where to go on; None at the start.
-        pages: How many of its pages lie behind.
-        items: How many items there are already.
+        pages: How many of its pages are stored.
+        items: How many of its items are stored.
         total: How long its list is, as the server said before.
     """
 
-    query: Query
+    query: Query[Any]
     id: int = 0
     start: Checkpoint | None = None
     pages: int = 0
@@ -57,23 +80,40 @@ class Job:
 
 
 @frozen(kw_only=True)
-class Row:
-    """One item: its model, its place on its page from 1, and its identity."""
+class Record(Generic[ItemT]):
+    """One item of a crawl.
 
+    Attributes:
+        query: The query it answers.
+        page: Number of its page; 1 for a detail.
+        position: Its place on that page, from 1.
+        item: The item.
+        request_id: The server's id of the answer.
+        retrieved_at: When it came, in Unix seconds.
+    """
+
+    query: Query[ItemT]
+    page: int
     position: int
-    item_id: str
-    item: Any
+    item: ItemT
+    request_id: str | None
+    retrieved_at: float
+
+    @property
+    def endpoint(self) -> str:
+        """Name of the endpoint, such as `hashtags`."""
+        return self.query.name
 
 
 @frozen(kw_only=True)
-class Fetched:
-    """One answer: a page of a list, or a detail.
+class Batch:
+    """What one answer brought.
 
     Attributes:
         job: What it belongs to.
         page: Number of the page; 1 for a detail.
-        rows: What is new on it.
-        duplicates: How many of its items had come before.
+        items: What is new on it.
+        duplicates: How many of its items the list had before.
         total: How many items the list has, as the server says.
         next_page: The page to go on with; None at the end of the list.
         next_offset: How many of that page's items have been taken.
@@ -83,7 +123,7 @@ class Fetched:
 
     job: Job
     page: int
-    rows: tuple[Row, ...]
+    items: tuple[Any, ...]
     duplicates: int = 0
     total: int | None = None
     next_page: int | None = None
@@ -91,33 +131,70 @@ class Fetched:
     request_id: str | None = None
     retrieved_at: float
 
+    def records(self) -> Iterator[Record[Any]]:
+        """Its items, each with its place."""
+        for item in self.items:
+            yield Record(
+                query=self.job.query,
+                page=self.page,
+                position=position_of(item),
+                item=item,
+                request_id=self.request_id,
+                retrieved_at=self.retrieved_at,
+            )
+
+    def details(self) -> Iterator[tuple[int, DetailQuery[Any]]]:
+        """The queries for the details of its items, each with its item's place in the list."""
+        query = self.job.query
+        if not isinstance(query, ListQuery):
+            return
+        for item in self.items:
+            detail = query.detail(item)
+            if detail is not None:
+                yield (self.page - 1) * query.limit + position_of(item), detail
+
 
 @frozen(kw_only=True)
-class Finished:
-    """A query is answered in full; `reason` is the pager's `stop_reason`."""
+class Completion:
+    """The end of a job; `reason` is the pager's `stop_reason`."""
 
     job: Job
-    reason: str
+    reason: StopReason
 
 
 @frozen(kw_only=True)
-class Failed:
-    """A query can't be answered.
+class Failure:
+    """The end of a job that can't be done.
 
     Attributes:
-        job: What it belongs to.
+        job: The job.
         page: The page that could not be had.
         error: Why.
-        final: Whether that is settled; else the next run goes on with it.
+        is_final: Whether that is settled; else the next run goes on with it.
     """
 
     job: Job
     page: int
     error: KeyAPIError
-    final: bool = True
+    is_final: bool
 
 
-Event: TypeAlias = Fetched | Finished | Failed
+Outcome: TypeAlias = Batch | Completion | Failure
+
+
+class Sink(Protocol):
+    """Where the items of a crawl go, and where its jobs come from."""
+
+    async def take(self) -> Job | None:
+        """The next job; None if there is none at the moment."""
+        ...
+
+    async def put(self, outcome: Outcome) -> int:
+        """Take in what came of a job; returns how many new jobs that made.
+
+        Returns only when it is safe: stored, or in the hands of the caller.
+        """
+        ...
 
 
 @define
@@ -129,9 +206,15 @@ class Progress:
         done: Queries answered.
         failed: Queries that failed.
         pages: Answers that came in this run.
-        pages_expected: Answers this run should come to, by known and usual totals.
+        pages_expected: Answers this run should come to, by known and usual lengths.
         items: Items that came in this run.
         duplicates: Items dropped because their list had them before.
+        snapshot: Number of the snapshot; 0 where nothing is stored.
+        is_new: Whether this run began it.
+        pages_before: Pages of the snapshot that earlier runs stored.
+        outage: Why nothing is sent while the server is down; None while it isn't.
+        next_probe: When it is tried again, by the event loop's clock.
+        ignored: Numbers of snapshots that were begun in the future, by a clock that was wrong.
     """
 
     queries: int = 0
@@ -141,18 +224,34 @@ class Progress:
     pages_expected: int = 0
     items: int = 0
     duplicates: int = 0
+    snapshot: int = 0
+    is_new: bool = False
+    pages_before: int = 0
+    outage: str | None = None
+    next_probe: float = 0.0
+    ignored: tuple[int, ...] = ()
+
+    @property
+    def pending(self) -> int:
+        """Queries still to be answered."""
+        return self.queries - self.done - self.failed
 
 
-class Keeper(Protocol):
-    """Hands out jobs and takes in what comes of them."""
+@frozen
+class FailedQuery:
+    """A query that could not be answered in full, and why."""
 
-    async def take(self) -> Job | None:
-        """The next job; None if there is none at the moment."""
-        ...
+    query: Query[Any]
+    error: str
 
-    async def keep(self, event: Event) -> int:
-        """Take in what happened; returns how many new jobs that made.
 
-        Returns only when it is safe: stored, or in the hands of the caller.
-        """
-        ...
+class CrawlError(KeyAPIError):
+    """A crawl ended, but not with all that was asked for.
+
+    Attributes:
+        failures: What failed.
+    """
+
+    def __init__(self, message: str = "", failures: tuple[FailedQuery, ...] = ()) -> None:
+        super().__init__(message)
+        self.failures = failures

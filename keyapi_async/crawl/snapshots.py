@@ -1,285 +1,234 @@
-"""Which snapshot of a store a crawl works on: the unfinished one, a new one, or none."""
+"""Which snapshot of a file a crawl works on, and what of it is to be done.
+
+`decide` is arithmetic on what the file holds: a dry run adds up what it says, a run carries it
+out with `carry_out`.
+"""
 
 from __future__ import annotations
 
-import json
-import math
-import sqlite3
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from typing import Any, Final
 
 import attrs
 from attrs import field, frozen
 
-from keyapi_async.errors import shown
-from keyapi_async.queries import Query
-from keyapi_async.retry import as_float
+from keyapi_async.converter import from_json
+from keyapi_async.errors import ParameterError
+from keyapi_async.queries import DetailQuery, ListQuery, Query
+from keyapi_async.retry import to_float
 
-from .database import connect, in_memory, is_begun
-from .errors import PlanChangedError, no_crawl
-from .jobs import Options
-from .plan import Plan, checked, details_of, query_text
-from .store import Store, add_lists, add_queries, opened, query_from, query_key
+from .database import Database, StoreError, no_crawl
+from .jobs import Job, Options
+from .plan import Plan, distinct, query_text
+from .store import (
+    LOCAL,
+    Key,
+    StoredList,
+    StoredSnapshot,
+    add_details,
+    add_lists,
+    add_queries,
+    day_of,
+    options_json,
+    query_from,
+    query_key,
+    read_lengths,
+    read_lists,
+    read_plan_keys,
+    read_snapshots,
+    zone_of,
+)
 
-_NAMED = 3
+FUTURE: Final = 3600.0
+"""A snapshot begun so many seconds from now was begun by a clock that was wrong."""
+
+_ITEMS: Final = """
+SELECT p.page, i.position, i.json FROM items i JOIN pages p ON p.id = i.page
+WHERE i.list = ? ORDER BY i.id
+"""
+_NAMED: Final = 3
 """So many queries of a changed plan are named."""
 
-_LIMITS = ("max_items", "max_pages")
-"""Options that end a list, each with its name for the reason."""
 
-_PLANNED = "SELECT endpoint, params FROM queries WHERE planned = 1 ORDER BY id"
-_STALE = """
-SELECT id FROM queries WHERE planned = 1 AND id NOT IN (
-    SELECT query FROM lists WHERE state = 'done' AND stop_reason <> 'dropped' AND finished_at >= ?
-) ORDER BY id
-"""
-_COUNTS = """
-SELECT count(*), coalesce(sum(state = 'done'), 0), coalesce(sum(state = 'failed'), 0),
-    coalesce(sum(pages), 0), coalesce(sum(items), 0), coalesce(sum(duplicates), 0),
-    CASE WHEN total(state = 'pending') THEN NULL ELSE max(finished_at) END
-FROM lists WHERE snapshot = ?
-"""
-_WITH_DETAILS = """
-SELECT l.id, q.endpoint, q.params FROM lists l JOIN queries q ON q.id = l.query
-WHERE l.snapshot = ? AND l.items AND q.endpoint IN ('hashtags', 'music') ORDER BY l.id
-"""
-_ITEMS = "SELECT json FROM items WHERE list = ? ORDER BY id"
-_WANTED = "query IN (SELECT id FROM queries WHERE planned = 1 OR (planned = 0 AND ?))"
-_REOPEN = f"""
-UPDATE lists SET state = 'pending', stop_reason = NULL, finished_at = NULL
-WHERE snapshot = ? AND stop_reason = ? AND {_WANTED}
-"""  # noqa: S608 - all of it is written here
-_DROP = f"""
-UPDATE lists SET state = 'done', stop_reason = 'dropped', finished_at = ?
-WHERE snapshot = ? AND state <> 'done' AND NOT {_WANTED}
-"""  # noqa: S608 - likewise
-_RETRY = """
-UPDATE lists SET state = 'pending', finished_at = NULL WHERE snapshot = ? AND state = 'failed'
-"""
+class PlanChangedError(StoreError):
+    """The file holds a crawl of another plan, and was not told to take the new one."""
 
 
-@frozen(kw_only=True)
-class Counts:
-    """The lists and details of a snapshot, in numbers.
-
-    Attributes:
-        queries: All of them.
-        done: Those answered, or dropped from the plan.
-        failed: Those that failed.
-        pages: Answers stored.
-        items: Items stored.
-        duplicates: Items dropped because their list had them before.
-        finished_at: When the last of them was done or failed; None while there is something to do.
-    """
-
-    queries: int
-    done: int
-    failed: int
-    pages: int
-    items: int
-    duplicates: int
-    finished_at: float | None
-
-    @property
-    def pending(self) -> int:
-        """How many queries are still to be answered."""
-        return self.queries - self.done - self.failed
-
-
-@frozen(kw_only=True)
-class Opening(Counts):
-    """What a crawl finds when it opens its file: what is done or failed is skipped.
-
-    Attributes:
-        snapshot: Number of the snapshot to work on.
-        is_new: Whether it was begun just now.
-        options: What is wanted of each list.
-    """
-
-    snapshot: int
-    is_new: bool
-    options: Options
-
-
-def _plan(queries: Iterable[Query] | None) -> Plan | None:
-    plan = None if queries is None else checked(queries)
+def _plan(queries: Iterable[Query[Any]] | None) -> Plan | None:
+    plan = None if queries is None else distinct(queries)
     if plan == ():
-        raise ValueError("the plan is empty: there is nothing to crawl")
+        raise ParameterError("plan", plan, "of at least one query: there is nothing to crawl")
     return plan
 
 
-def _age(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is not None and not as_float(value) >= 0:
-        raise ValueError(f"{attribute.name} must be a number of seconds, not {shown(value)}")
+def _seconds(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is not None and not to_float(value) >= 0:
+        raise ParameterError(attribute.name, value, "a number of seconds")
+
+
+def _zone(value: object) -> str | None:
+    name = LOCAL if value is True else value or None
+    if name is not None:
+        zone_of(name)  # type: ignore[arg-type] # refuses what is no name
+    return name  # type: ignore[return-value]
 
 
 @frozen(kw_only=True)
-class Wish:
-    """What the caller wants of a file.
+class Request:
+    """What is asked of a file.
 
     Attributes:
         plan: The queries; None for those the file has.
         options: What is wanted of each list; None for what the file says.
         extend: Let a changed plan, or changed options, take the place of the file's.
         retry_failed: Try failed queries again.
-        fresh_within: Seconds after which a snapshot is old, and a new one is begun of what was
-            not done since.
+        fresh_within: Begin a new snapshot if the newest was begun so many seconds ago.
+        daily: Begin a new snapshot on each calendar day of this zone.
+
+    Raises:
+        ParameterError: A value can't be right.
     """
 
     plan: Plan | None = field(default=None, converter=_plan)
     options: Options | None = None
     extend: bool = False
     retry_failed: bool = False
-    fresh_within: float | None = field(default=None, validator=_age)
+    fresh_within: float | None = field(default=None, validator=_seconds)
+    daily: str | None = field(default=None, converter=_zone)
 
 
-@frozen
-class Snapshot:
-    """One time the plan was begun."""
+@frozen(kw_only=True)
+class Decision:
+    """What a crawl does with its file before it sends anything.
 
-    number: int
-    started_at: float
-    options: Options
-
-
-@contextmanager
-def opened_for(path: Path, wish: Wish) -> Iterator[Store]:
-    """Open a file to write; made if it isn't there, unless it is to give the plan.
-
-    Raises:
-        StoreError: It can't be used; tells why.
+    Attributes:
+        snapshot: The snapshot to go on with; None to begin one.
+        day: Its day.
+        zone: The zone of that day, if there is to be a snapshot for each.
+        options: What is wanted of each list.
+        ignored: Snapshots that were begun in the future.
+        add: Queries that come to the plan.
+        drop: Queries that leave it.
+        lists: Queries that come to the snapshot, with the length their list had.
+        pending: Lists of the snapshot that are to be done.
+        reopen: Other lists of it that are to be done after all.
+        close: Lists of it that nobody wants any more.
+        done: How many of its lists are done.
+        failed: How many of them failed.
+        pages: How many pages it has.
+        are_details_new: Whether other details of its items are wanted than before.
     """
-    if wish.plan is None:
-        connect(path).close()
-    with opened(path, create=True) as store:
-        yield store
+
+    snapshot: int | None = None
+    day: date
+    zone: str | None
+    options: Options
+    ignored: tuple[StoredSnapshot, ...] = ()
+    add: tuple[Key, ...] = ()
+    drop: tuple[Key, ...] = ()
+    lists: Mapping[Key, int | None]
+    pending: tuple[StoredList, ...] = ()
+    reopen: tuple[StoredList, ...] = ()
+    close: tuple[StoredList, ...] = ()
+    done: int = 0
+    failed: int = 0
+    pages: int = 0
+    are_details_new: bool = False
+
+    def jobs(self) -> Iterator[Job]:
+        """What is to be done, as far as it is known before anything is sent."""
+        for one in (*self.pending, *self.reopen):
+            yield one.job()
+        for key, total in self.lists.items():
+            yield Job(query=query_from(*key), total=total)
 
 
-def open_snapshot(store: Store, wish: Wish) -> Opening:
-    """Find or begin the snapshot to work on; nothing is sent.
+def decide(db: Database | None, request: Request, now: float) -> Decision:
+    """Say what a crawl does with its file; nothing is changed.
+
+    Args:
+        db: The file; None if there is none yet.
+        request: What is asked of it.
+        now: The time, in Unix seconds.
 
     Raises:
         PlanChangedError: The file has another plan.
         StoreError: There is nothing to resume.
     """
-    with store.writing() as db:
-        return _open(store, db, wish)
-
-
-@contextmanager
-def rehearsed(path: Path | None, wish: Wish) -> Iterator[tuple[Store, Opening]]:
-    """Do as `open_snapshot` does with a file, and undo it after a look at what that makes.
-
-    Args:
-        path: The file, if there is to be one. It is not made.
-        wish: What is wanted of it.
-
-    Raises:
-        StoreError: As of the crawl itself.
-    """
-    with ExitStack() as stack:
-        if path is not None and (wish.plan is None or is_begun(path)):
-            store = stack.enter_context(opened_for(path, wish))
-        else:
-            store = Store(path or Path(), stack.enter_context(closing(in_memory())))
-        db = stack.enter_context(store.rehearsing())
-        yield store, _open(store, db, wish)
-
-
-def newest_snapshot(store: Store) -> Snapshot | None:
-    """The newest snapshot, if there is one."""
-    for number, at, options in store.rows(
-        "SELECT id, started_at, options FROM snapshots ORDER BY id DESC LIMIT 1"
-    ):
-        return Snapshot(number, at, Options(**json.loads(options)))
-    return None
-
-
-def count_lists(store: Store, snapshot: int) -> Counts:
-    """Count the lists of a snapshot."""
-    (counts,) = store.rows(_COUNTS, snapshot)
-    names = (attribute.name for attribute in attrs.fields(Counts))
-    return Counts(**dict(zip(names, counts, strict=True)))
-
-
-def _open(store: Store, db: sqlite3.Connection, wish: Wish) -> Opening:
-    newest = newest_snapshot(store)
-    if newest is None:
-        if wish.plan is None:
-            raise no_crawl(store.path)
-        add_queries(db, wish.plan, planned=True)
-        return _begin(store, db, wish.options or Options(), _stale(store, math.inf))
-    options = wish.options or newest.options
-    added = _take_plan(store, db, wish, newest)
-    since = -math.inf if wish.fresh_within is None else time.time() - wish.fresh_within
-    if newest.started_at <= since:
-        # What was fetched with other options is not what is wanted now, however new it is.
-        stale = _stale(store, since if options == newest.options else math.inf)
-        if stale:
-            return _begin(store, db, options, stale)
-    if wish.extend:
-        _adjust(store, db, newest, added, options)
-    if wish.retry_failed:
-        db.execute(_RETRY, (newest.number,))
-    return _opening(store, newest.number, options)
-
-
-def _stale(store: Store, since: float) -> list[int]:
-    """The queries of the plan that were not answered since then."""
-    return [number for (number,) in store.rows(_STALE, since)]
-
-
-def _begin(store: Store, db: sqlite3.Connection, options: Options, queries: list[int]) -> Opening:
-    """Begin a new snapshot of some queries of the plan."""
-    begun = db.execute(
-        "INSERT INTO snapshots (started_at, options) VALUES (?, ?)",
-        (time.time(), _written(options)),
+    stored = [] if db is None else read_snapshots(db)
+    if db is None or not stored:
+        if request.plan is None:
+            raise no_crawl("the file" if db is None else db.path)
+        lists: dict[Key, int | None] = dict.fromkeys(map(query_key, request.plan))
+        return Decision(
+            day=day_of(now, request.daily),
+            zone=request.daily,
+            options=request.options or Options(),
+            add=tuple(lists),
+            lists=lists,
+        )
+    zone = request.daily
+    if zone is None and request.fresh_within is None:
+        zone = stored[-1].zone  # what was begun as a daily crawl goes on as one
+    newest, ignored = _newest(stored, now, by_age=bool(zone) or request.fresh_within is not None)
+    before = newest or stored[-1]
+    plan, add, drop = _compare_plans(db, request, before)
+    decision = Decision(
+        day=day_of(now, zone),
+        zone=zone,
+        options=request.options or before.options,
+        ignored=ignored,
+        add=add,
+        drop=drop,
+        lists={},
     )
-    number = begun.lastrowid or 0
-    db.executemany(
-        "INSERT INTO lists (snapshot, query) VALUES (?, ?)", ((number, query) for query in queries)
-    )
-    return _opening(store, number, options, is_new=True)
+    if newest is None or _is_old(newest, request, now, decision):
+        lengths = read_lengths(db)
+        return attrs.evolve(decision, lists={key: lengths.get(key) for key in plan})
+    return _go_on(db, newest, request, plan, decision)
 
 
-def _opening(store: Store, number: int, options: Options, *, is_new: bool = False) -> Opening:
-    counts = attrs.asdict(count_lists(store, number))
-    return Opening(snapshot=number, is_new=is_new, options=options, **counts)
+def _newest(
+    stored: list[StoredSnapshot], now: float, *, by_age: bool
+) -> tuple[StoredSnapshot | None, tuple[StoredSnapshot, ...]]:
+    """The newest snapshot, and those of the future, which have no age."""
+    if not by_age:
+        return stored[-1], ()
+    ignored = tuple(one for one in stored if one.started_at > now + FUTURE)
+    past = (one for one in stored if one not in ignored)
+    return max(past, key=lambda one: one.started_at, default=None), ignored
 
 
-# -- a changed plan ----------------------------------------------------------------------------
+def _is_old(newest: StoredSnapshot, request: Request, now: float, decision: Decision) -> bool:
+    if decision.zone is not None:
+        return newest.day < decision.day
+    return request.fresh_within is not None and now - newest.started_at >= request.fresh_within
 
 
-def _take_plan(
-    store: Store, db: sqlite3.Connection, wish: Wish, newest: Snapshot
-) -> list[tuple[str, str]]:
-    """Make the plan wished for that of the file; returns what is new in it."""
-    have = {tuple(row): None for row in store.rows(_PLANNED)}
-    want = have if wish.plan is None else {query_key(query): None for query in wish.plan}
-    added = [key for key in want if key not in have]
-    dropped = [key for key in have if key not in want]
+def _compare_plans(
+    db: Database, request: Request, before: StoredSnapshot
+) -> tuple[list[Key], tuple[Key, ...], tuple[Key, ...]]:
+    """The plan asked for, what is new in it and what is no longer there."""
+    have = dict.fromkeys(read_plan_keys(db))
+    want = have if request.plan is None else dict.fromkeys(map(query_key, request.plan))
+    add = tuple(key for key in want if key not in have)
+    drop = tuple(key for key in have if key not in want)
     changes = [
-        *_named("new", added),
-        *_named("no longer there", dropped),
-        *_differences(newest.options, wish.options or newest.options),
+        *_name("new", add),
+        *_name("no longer there", drop),
+        *_differences(before.options, request.options or before.options),
     ]
-    if changes and not wish.extend:
+    if changes and not request.extend:
         raise PlanChangedError(
-            f"{store.path}: holds the crawl of another plan ({'; '.join(changes)}); "
+            f"{db.path}: holds the crawl of another plan ({'; '.join(changes)}); "
             "extend (--extend) takes the new plan, another file keeps them apart"
         )
-    add_queries(db, (query_from(*key) for key in added), planned=True)
-    db.executemany(
-        "UPDATE queries SET planned = -1 WHERE endpoint = ? AND params = ?",
-        dropped,
-    )
-    return added
+    return [*want], add, drop
 
 
-def _named(what: str, keys: list[tuple[str, str]]) -> list[str]:
+def _name(what: str, keys: tuple[Key, ...]) -> list[str]:
     if not keys:
         return []
     more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
@@ -291,35 +240,88 @@ def _differences(before: Options, after: Options) -> list[str]:
     return [f"{name} was {was[name]}, is {now[name]}" for name in was if was[name] != now[name]]
 
 
-def _adjust(
-    store: Store,
-    db: sqlite3.Connection,
-    newest: Snapshot,
-    added: list[tuple[str, str]],
-    options: Options,
-) -> None:
-    """Bring a snapshot in line with a changed plan and changed options."""
-    number, before = newest.number, newest.options
-    # A list that only an older snapshot has was fetched with the options of then.
-    add_lists(db, number, added if options == before else store.rows(_PLANNED))
-    if options.with_details and not before.with_details:
-        _add_details(store, db, number)
+def _go_on(
+    db: Database, newest: StoredSnapshot, request: Request, plan: list[Key], decision: Decision
+) -> Decision:
+    """Go on with a snapshot, brought in line with a changed plan and changed options."""
+    options, before = decision.options, newest.options
+    limits = ("max_items", "max_pages")
     # Those that a limit ended which is not there any more, and those that are in the plan again.
-    reasons = ["dropped"]
-    reasons += [name for name in _LIMITS if getattr(before, name) != getattr(options, name)]
-    for reason in reasons:
-        db.execute(_REOPEN, (number, reason, options.with_details))
-    db.execute(_DROP, (time.time(), number, options.with_details))
-    db.execute("UPDATE snapshots SET options = ? WHERE id = ?", (_written(options), number))
+    ended_by = {name for name in limits if getattr(before, name) != getattr(options, name)}
+    ended_by.add("dropped")
+    planned, have = set(plan), set[Key]()
+    sorts: dict[str, list[StoredList]] = {
+        name: [] for name in ("pending", "reopen", "close", "done", "failed")
+    }
+    pages = 0
+    for one in read_lists(db, newest.number):
+        have.add(one.key)
+        pages += one.pages
+        is_wanted = one.key in planned or (one.planned == 0 and options.details is not None)
+        sort = one.state
+        if request.extend and not is_wanted and sort != "done":
+            sort = "close"
+        elif (request.extend and is_wanted and one.stop_reason in ended_by) or (
+            request.retry_failed and sort == "failed"
+        ):
+            sort = "reopen"
+        sorts[sort].append(one)
+    added = (key for key in plan if request.extend and key not in have)
+    return attrs.evolve(
+        decision,
+        snapshot=newest.number,
+        day=newest.day,
+        lists=dict.fromkeys(added),
+        pending=tuple(sorts["pending"]),
+        reopen=tuple(sorts["reopen"]),
+        close=tuple(sorts["close"]),
+        done=len(sorts["done"]) + len(sorts["close"]),
+        failed=len(sorts["failed"]),
+        pages=pages,
+        are_details_new=options.details not in (None, before.details),
+    )
 
 
-def _add_details(store: Store, db: sqlite3.Connection, number: int) -> None:
-    """Add the details of what was stored before they were wanted, list by list."""
-    for list_, endpoint, params in store.rows(_WITH_DETAILS, number):
-        items = (json.loads(item) for (item,) in store.each(_ITEMS, list_))
-        found = details_of(query_from(endpoint, params), items)
-        add_lists(db, number, add_queries(db, found, planned=False))
+def carry_out(db: Database, decision: Decision) -> int:
+    """Do with a file what was decided, in one transaction; returns the snapshot's number."""
+    now = time.time()
+    options = options_json(decision.options, decision.zone)
+    with db.transaction() as connection:
+        number = decision.snapshot
+        if number is None:
+            begun = connection.execute(
+                "INSERT INTO snapshots (started_at, options, day) VALUES (?, ?, ?)",
+                (now, options, decision.day.isoformat()),
+            )
+            number = begun.lastrowid or 0
+        connection.execute("UPDATE snapshots SET options = ? WHERE id = ?", (options, number))
+        connection.executemany(
+            "UPDATE queries SET planned = -1 WHERE endpoint = ? AND params = ?", decision.drop
+        )
+        add_queries(connection, decision.add, planned=True)
+        connection.executemany(
+            "UPDATE lists SET state = 'done', stop_reason = 'dropped', finished_at = ? "
+            "WHERE id = ?",
+            ((now, one.id) for one in decision.close),
+        )
+        connection.executemany(
+            "UPDATE lists SET state = 'pending', stop_reason = NULL, finished_at = NULL "
+            "WHERE id = ?",
+            ((one.id,) for one in decision.reopen),
+        )
+        add_lists(connection, number, decision.lists)
+        if decision.are_details_new:
+            for one in read_lists(db, number, "l.items"):
+                add_details(connection, number, decision.options, _stored_details(db, one))
+    return number
 
 
-def _written(options: Options) -> str:
-    return json.dumps(attrs.asdict(options))
+def _stored_details(db: Database, one: StoredList) -> Iterator[tuple[int, DetailQuery[Any]]]:
+    """The queries for the details of what is stored of a list, each with its place in it."""
+    query = query_from(*one.key)
+    if not isinstance(query, ListQuery) or query.detail_query is None:
+        return
+    for page, position, text in db.each(_ITEMS, one.id):
+        detail = query.detail(from_json(query.item, text))
+        if detail is not None:
+            yield (page - 1) * query.limit + position, detail

@@ -1,6 +1,6 @@
-"""The store of a crawl: what is to be fetched, and what has come, in one SQLite file.
+"""The tables of a crawl's file: what is in them, and what a crawl writes to them.
 
-It knows nothing of asyncio; whoever uses it calls it from one thread at a time.
+Knows nothing of asyncio: whoever uses it calls it from one thread at a time.
 """
 
 from __future__ import annotations
@@ -9,266 +9,359 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, tzinfo
+from typing import Any, Final, TypeAlias
+from zoneinfo import ZoneInfo
 
 import attrs
+from attrs import frozen
 
-from keyapi_async.converter import wire_params
-from keyapi_async.pages import Checkpoint, filters
-from keyapi_async.queries import ListQuery, Query
+from keyapi_async.converter import filters, wire_params
+from keyapi_async.errors import ParameterError
+from keyapi_async.pagination import Checkpoint
+from keyapi_async.queries import DetailQuery, ListQuery, Query
+from keyapi_async.raw import position_of
 from keyapi_async.usage import CREDITS_PER_REQUEST, Usage
 
-from .database import connect, is_begun, locked, transaction, translated, undone
-from .jobs import Event, Failed, Fetched, Finished, Job, Options
-from .plan import ENDPOINTS, details_of, endpoint_of
+from .database import Database
+from .jobs import NEW_DETAILS, Batch, Failure, Job, Options, Outcome
+from .plan import query_class
 
-_JOBS = """
-SELECT l.id, q.endpoint, q.params, l.next_page, l.next_offset, l.pages, l.items, l.total
+Key: TypeAlias = tuple[str, str]
+"""A query as it is stored: the name of its endpoint and its wire parameters."""
+
+LOCAL: Final = "local"
+"""Name for the machine's time zone."""
+
+COMPLETE: Final = "(l.state = 'done' AND l.stop_reason IN ('exhausted', 'max_items', 'max_pages'))"
+"""Whether a list has all that was asked for, in SQL."""
+
+_LISTS: Final = """
+SELECT l.id, q.endpoint, q.params, q.planned, l.state, l.stop_reason, l.next_page, l.next_offset,
+    l.pages, l.items, l.total
 FROM lists l JOIN queries q ON q.id = l.query
-WHERE l.snapshot = ? AND l.state = 'pending' AND l.id > ? ORDER BY l.id LIMIT ?
+WHERE l.snapshot = ? AND {where} ORDER BY l.id LIMIT ?
 """
-_SEEN = "SELECT item_id FROM items WHERE list = ? ORDER BY id"
-_PAGE = """
-INSERT INTO pages (list, page, request_id, retrieved_at, credits, status)
-VALUES (?, ?, ?, ?, ?, ?)
+_LENGTHS: Final = """
+SELECT q.endpoint, q.params, l.total FROM lists l JOIN queries q ON q.id = l.query
+WHERE l.total IS NOT NULL ORDER BY l.snapshot
 """
-_ITEMS = "INSERT INTO items (list, page, position, item_id, json) VALUES "
-_AT_ONCE: Final = 100
-"""So many items go into one statement: each statement costs more than what an item adds to it."""
-_ADVANCE = """
+_ADVANCE: Final = """
 UPDATE lists SET next_page = ?, next_offset = ?, pages = pages + 1, items = items + ?,
     duplicates = duplicates + ?, total = coalesce(?, total), error = NULL WHERE id = ?
 """
-_RUN = """
-UPDATE runs SET seen_at = ?, requests = ?, retries = ?, rate_limited = ?, credits_spent = ?,
-    credits_at_risk = ? WHERE id = ?
-"""
-_DONE = """
+_DONE: Final = """
 UPDATE lists SET state = 'done', stop_reason = ?, error = NULL, finished_at = ? WHERE id = ?
 """
-_FAILED = "UPDATE lists SET state = ?, error = ?, finished_at = ? WHERE id = ?"
-_COUNTS = ("requests", "retries", "rate_limited", "credits_spent", "credits_at_risk")
-_ADD_QUERY = """
+_FAILED: Final = "UPDATE lists SET state = ?, error = ?, finished_at = ? WHERE id = ?"
+_PAGE: Final = """
+INSERT INTO pages (list, page, request_id, retrieved_at, credits, status)
+VALUES (?, ?, ?, ?, ?, ?)
+"""
+_ITEMS: Final = "INSERT INTO items (list, page, position, item_id, json) VALUES "
+_AT_ONCE: Final = 100
+"""So many items go into one statement: each statement costs more than what an item adds to it."""
+_ADD_QUERY: Final = """
 INSERT INTO queries (endpoint, params, planned) VALUES (?, ?, ?)
 ON CONFLICT DO UPDATE SET planned = excluded.planned WHERE excluded.planned > planned
 """
-_ADD_LIST = """
-INSERT OR IGNORE INTO lists (snapshot, query)
-SELECT ?, id FROM queries WHERE endpoint = ? AND params = ?
+_ADD_LIST: Final = """
+INSERT OR IGNORE INTO lists (snapshot, query, total)
+SELECT ?, id, ? FROM queries WHERE endpoint = ? AND params = ?
 """
+_HAS_DETAIL: Final = """
+SELECT 1 FROM lists l JOIN queries q ON q.id = l.query
+WHERE q.endpoint = ? AND q.params = ? AND l.state = 'done' AND l.items LIMIT 1
+"""
+_RUN: Final = """
+UPDATE runs SET seen_at = ?, requests = ?, retries = ?, rate_limited = ?, credits_spent = ?,
+    credits_at_risk = ? WHERE id = ?
+"""
+_COUNTS: Final = ("requests", "retries", "rate_limited", "credits_spent", "credits_at_risk")
 
 
-def query_key(query: Query) -> tuple[str, str]:
-    """What a query is stored as: the name of its endpoint and its wire parameters."""
-    return endpoint_of(query), json.dumps(wire_params(query), ensure_ascii=False)
-
-
-def query_from(endpoint: str, params: str) -> Query:
-    """The query that was stored like this."""
-    return ENDPOINTS[endpoint].of(**json.loads(params))
-
-
-@contextmanager
-def opened(path: Path, *, create: bool = False) -> Iterator[Store]:
-    """Open a store; to write if `create`, and then no other crawl may.
+def zone_of(name: str) -> tzinfo | None:
+    """The time zone of that name; None is the machine's.
 
     Raises:
-        StoreError: It can't be used; tells why.
+        ParameterError: There is none.
     """
-    with ExitStack() as stack:
-        if create:
-            is_begun(path)  # lay no lock beside what isn't ours
-            stack.enter_context(locked(path))
-        yield Store(path, stack.enter_context(closing(connect(path, create=create))))
+    if name == LOCAL:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError, TypeError):
+        allowed = "True (the machine's zone) or the name of a time zone such as Europe/Berlin"
+        raise ParameterError("daily", name, allowed) from None
+
+
+def day_of(at: float, zone: str | None) -> date:
+    """The calendar day of a Unix time, in the machine's zone unless another is named."""
+    return datetime.fromtimestamp(at, UTC).astimezone(zone_of(zone or LOCAL)).date()
+
+
+def query_key(query: Query[Any]) -> Key:
+    """What a query is stored as."""
+    return query.name, json.dumps(wire_params(query), ensure_ascii=False)
+
+
+def query_from(endpoint: str, params: str) -> Query[Any]:
+    """The query that was stored like this."""
+    return query_class(endpoint)(**json.loads(params))
+
+
+# -- reading -----------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class StoredSnapshot:
+    """One time the plan was begun.
+
+    Attributes:
+        number: Its number, from 1.
+        started_at: When it was begun, in Unix seconds.
+        day: The same as a calendar day.
+        options: What is wanted of each list.
+        zone: The zone of its day, if there is to be one for each day.
+    """
+
+    number: int
+    started_at: float
+    day: date
+    options: Options
+    zone: str | None
+
+
+@frozen(kw_only=True)
+class StoredList:
+    """One query in one snapshot."""
+
+    id: int
+    key: Key
+    planned: int
+    state: str
+    stop_reason: str | None
+    next_page: int | None
+    next_offset: int
+    pages: int
+    items: int
+    total: int | None
+
+    def job(self, seen: Iterable[str] = ()) -> Job:
+        """What is left of it; a page that was cut is to be fetched again."""
+        query = query_from(*self.key)
+        start, pages = None, self.pages
+        if isinstance(query, ListQuery) and self.next_page is not None:
+            pages = self.next_page - query.page if self.next_page else pages
+            start = Checkpoint(
+                path=query.path,
+                params=filters(query),
+                page=self.next_page or None,
+                offset=self.next_offset,
+                seen=tuple(seen),
+            )
+        return Job(
+            query=query, id=self.id, start=start, pages=pages, items=self.items, total=self.total
+        )
+
+
+def read_snapshots(db: Database) -> list[StoredSnapshot]:
+    """All snapshots, the oldest first."""
+    return [_snapshot(dict(row)) for row in db.rows("SELECT * FROM snapshots ORDER BY id")]
+
+
+def _snapshot(row: dict[str, Any]) -> StoredSnapshot:
+    options = json.loads(row["options"])
+    zone = options.pop("daily", None)
+    if options.pop("with_details", False):  # version 1
+        options["details"] = "all"
+    at, day = row["started_at"], row.get("day")
+    return StoredSnapshot(
+        number=row["id"],
+        started_at=at,
+        day=date.fromisoformat(day) if day else day_of(at, zone),
+        options=Options(**options),
+        zone=zone,
+    )
+
+
+def options_json(options: Options, zone: str | None) -> str:
+    """Options as a snapshot stores them."""
+    return json.dumps({**attrs.asdict(options), "daily": zone})
+
+
+def read_lists(
+    db: Database, snapshot: int, where: str = "true", *values: object, limit: int = -1
+) -> Iterator[StoredList]:
+    """The lists of a snapshot, in order."""
+    for row in db.each(_LISTS.format(where=where), snapshot, *values, limit):
+        number, endpoint, params, *rest = row
+        yield StoredList(
+            id=number, key=(endpoint, params), **dict(zip(row.keys()[3:], rest, strict=True))
+        )
+
+
+def read_plan_keys(db: Database) -> list[Key]:
+    """The queries of the plan."""
+    rows = db.rows("SELECT endpoint, params FROM queries WHERE planned = 1 ORDER BY id")
+    return [(endpoint, params) for endpoint, params in rows]
+
+
+def read_lengths(db: Database) -> dict[Key, int]:
+    """How long the list of each query was when it was last seen."""
+    return {(endpoint, params): total for endpoint, params, total in db.rows(_LENGTHS)}
+
+
+# -- writing -----------------------------------------------------------------------------------
 
 
 class Store:
-    """One file. `opened` makes one.
+    """What one run writes to its snapshot.
 
     Args:
-        path: The file, for messages.
-        connection: The open database.
+        db: The file, open to write.
+        snapshot: Number of the snapshot.
+        options: What is wanted of each list.
+        usage: What the client had done and spent before.
+        in_hand: How many lists are worked on at once at most.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        self.path = path
-        self._db = connection
-        self._run = 0
-        self._snapshot = 0
-        self._options = Options()
-        self._before = Usage()
-
-    # -- reading -------------------------------------------------------------------------------
-
-    def rows(self, sql: str, *values: object) -> list[Any]:
-        """Read something."""
-        with translated(self.path):
-            return self._db.execute(sql, values).fetchall()
-
-    def each(self, sql: str, *values: object) -> Iterator[Any]:
-        """Read something long, row by row."""
-        with translated(self.path):
-            yield from self._db.execute(sql, values)
+    def __init__(
+        self, db: Database, snapshot: int, options: Options, usage: Usage, *, in_hand: int
+    ) -> None:
+        self._db = db
+        self._snapshot = snapshot
+        self._options = options
+        self._before = attrs.evolve(usage)
+        now = time.time()
+        with db.transaction() as connection:
+            started = connection.execute(
+                "INSERT INTO runs (snapshot, pid, started_at, seen_at, in_hand) "
+                "VALUES (?, ?, ?, ?, ?)",
+                (snapshot, os.getpid(), now, now, in_hand),
+            )
+        self._run = started.lastrowid or 0
 
     def jobs(self, after: int, count: int) -> list[Job]:
-        """Some of the pending lists of the snapshot, in order.
+        """Some of the pending lists, in order.
 
         Args:
             after: Only those with a higher number.
             count: At most so many.
         """
-        found = []
-        for row in self.rows(_JOBS, self._snapshot, after, count):
-            job, page, offset = _job(*row)
-            start = self._start(job.id, job.query, page, offset)
-            found.append(attrs.evolve(job, start=start))
-        return found
-
-    def pending(self, snapshot: int) -> Iterator[Job]:
-        """All pending lists of a snapshot, as if each were to start anew."""
-        for row in self.each(_JOBS, snapshot, 0, -1):
-            yield _job(*row)[0]
-
-    def _start(
-        self, number: int, query: Query, next_page: int | None, offset: int
-    ) -> Checkpoint | None:
-        if next_page is None or not isinstance(query, ListQuery):
-            return None
-        return Checkpoint(
-            path=query.path,
-            params=filters(query),
-            page=next_page or None,
-            offset=offset,
-            seen=tuple(item_id for (item_id,) in self.rows(_SEEN, number)),
-        )
-
-    # -- writing -------------------------------------------------------------------------------
-
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it or nothing."""
-        with translated(self.path), transaction(self._db):
-            yield self._db
-
-    @contextmanager
-    def rehearsing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction of which nothing stays."""
-        with translated(self.path), undone(self._db):
-            yield self._db
-
-    def begin_run(self, snapshot: int, options: Options, usage: Usage) -> None:
-        """Note that a crawl starts working on a snapshot; what follows belongs to it.
-
-        Args:
-            snapshot: Its number.
-            options: What is wanted of each list.
-            usage: What the client had done and spent before.
-        """
-        now = time.time()
-        with self.writing() as db:
-            started = db.execute(
-                "INSERT INTO runs (snapshot, pid, started_at, seen_at) VALUES (?, ?, ?, ?)",
-                (snapshot, os.getpid(), now, now),
+        return [
+            one.job(self._ids(one.id) if one.next_page is not None else ())
+            for one in read_lists(
+                self._db, self._snapshot, "l.state = 'pending' AND l.id > ?", after, limit=count
             )
-            self._run = started.lastrowid or 0
-        self._snapshot = snapshot
-        self._options = options
-        self._before = attrs.evolve(usage)
+        ]
 
-    def write(self, events: Sequence[Event], usage: Usage) -> list[int]:
-        """Store what happened, in one transaction.
+    def write(self, outcomes: Sequence[Outcome], usage: Usage) -> list[int]:
+        """Store what came of some jobs, in one transaction.
 
         Args:
-            events: What happened, in order.
-            usage: What this run has done and spent by now.
+            outcomes: What came, in order.
+            usage: What the client has done and spent by now.
 
         Returns:
-            How many details each event added to what is to be fetched.
+            How many details each of them added to what is to be fetched.
         """
-        with self.writing() as db:
-            made = [self._write(db, event) for event in events]
-            self._write_usage(db, usage)
+        with self._db.transaction() as connection:
+            made = [self._write(connection, outcome) for outcome in outcomes]
+            self._write_usage(connection, usage)
         return made
 
-    def end_run(self, usage: Usage) -> None:
-        """Note that the crawl ended."""
-        with self.writing() as db:
-            self._write_usage(db, usage)
-            db.execute("UPDATE runs SET ended_at = ? WHERE id = ?", (time.time(), self._run))
+    def end(self, usage: Usage) -> None:
+        """Note that the run ended."""
+        with self._db.transaction() as connection:
+            self._write_usage(connection, usage)
+            connection.execute(
+                "UPDATE runs SET ended_at = ? WHERE id = ?", (time.time(), self._run)
+            )
 
-    def _write(self, db: sqlite3.Connection, event: Event) -> int:
-        if isinstance(event, Fetched):
-            return self._write_page(db, event)
-        if isinstance(event, Finished):
-            db.execute(_DONE, (event.reason, time.time(), event.job.id))
-        else:
-            self._write_failure(db, event)
+    def _ids(self, list_: int) -> Iterator[str]:
+        for (item_id,) in self._db.each(
+            "SELECT item_id FROM items WHERE list = ? ORDER BY id", list_
+        ):
+            yield item_id
+
+    def _write(self, connection: sqlite3.Connection, outcome: Outcome) -> int:
+        match outcome:
+            case Batch():
+                return self._write_batch(connection, outcome)
+            case Failure():
+                self._write_failure(connection, outcome)
+            case _:
+                connection.execute(_DONE, (outcome.reason, time.time(), outcome.job.id))
         return 0
 
-    def _write_page(self, db: sqlite3.Connection, event: Fetched) -> int:
-        number = event.job.id
-        paid = (event.request_id, event.retrieved_at, CREDITS_PER_REQUEST, "ok")
-        page = db.execute(_PAGE, (number, event.page, *paid)).lastrowid
-        for first in range(0, len(event.rows), _AT_ONCE):
-            rows = event.rows[first : first + _AT_ONCE]
+    def _write_batch(self, connection: sqlite3.Connection, batch: Batch) -> int:
+        number, id_of = batch.job.id, batch.job.query.id_of
+        paid = (batch.request_id, batch.retrieved_at, CREDITS_PER_REQUEST, "ok")
+        page = connection.execute(_PAGE, (number, batch.page, *paid)).lastrowid
+        for first in range(0, len(batch.items), _AT_ONCE):
             values: list[object] = []
-            for row in rows:
-                values += (number, page, row.position, row.item_id, row.item.raw_json)
-            db.execute(_ITEMS + ", ".join(["(?, ?, ?, ?, ?)"] * len(rows)), values)
-        news = (len(event.rows), event.duplicates, event.total)
-        db.execute(_ADVANCE, (event.next_page or 0, event.next_offset, *news, number))
-        if not self._options.with_details:
+            entries = batch.items[first : first + _AT_ONCE]
+            for item in entries:
+                values += (number, page, position_of(item), id_of(item), item.raw_json)
+            connection.execute(_ITEMS + ", ".join(["(?, ?, ?, ?, ?)"] * len(entries)), values)
+        counts = (len(batch.items), batch.duplicates, batch.total)
+        connection.execute(_ADVANCE, (batch.next_page or 0, batch.next_offset, *counts, number))
+        if self._options.details is None:
             return 0
-        raw = (row.item.raw for row in event.rows)
-        found = add_queries(db, details_of(event.job.query, raw), planned=False)
-        return add_lists(db, self._snapshot, found)
+        return add_details(connection, self._snapshot, self._options, batch.details())
 
-    def _write_failure(self, db: sqlite3.Connection, event: Failed) -> None:
-        number, error, now = event.job.id, event.error, time.time()
+    def _write_failure(self, connection: sqlite3.Connection, failure: Failure) -> None:
+        number, error, now = failure.job.id, failure.error, time.time()
         status = type(error).__name__
-        state, finished_at = ("failed", now) if event.final else ("pending", None)
-        db.execute(_FAILED, (state, f"{status}: {error}", finished_at, number))
-        db.execute(_PAGE, (number, event.page, error.request_id, now, 0, status))
+        state, finished_at = ("failed", now) if failure.is_final else ("pending", None)
+        connection.execute(_FAILED, (state, f"{status}: {error}", finished_at, number))
+        connection.execute(_PAGE, (number, failure.page, error.request_id, now, 0, status))
 
-    def _write_usage(self, db: sqlite3.Connection, usage: Usage) -> None:
+    def _write_usage(self, connection: sqlite3.Connection, usage: Usage) -> None:
         counts = [getattr(usage, name) - getattr(self._before, name) for name in _COUNTS]
-        db.execute(_RUN, (time.time(), *counts, self._run))
+        connection.execute(_RUN, (time.time(), *counts, self._run))
 
 
-def _job(  # noqa: PLR0917 - the columns of a row
-    number: int,
-    endpoint: str,
-    params: str,
-    next_page: int | None,
-    offset: int,
-    pages: int,
-    items: int,
-    total: int | None,
-) -> tuple[Job, int | None, int]:
-    """A job, and where its list goes on. A page that was cut is to be fetched again."""
-    query = query_from(endpoint, params)
-    if next_page and isinstance(query, ListQuery):
-        pages = next_page - query.page
-    job = Job(query=query, id=number, pages=pages, items=items, total=total)
-    return job, next_page, offset
+def add_queries(connection: sqlite3.Connection, queries: Iterable[Key], *, planned: bool) -> None:
+    """Add queries to those the file knows."""
+    connection.executemany(_ADD_QUERY, ((*key, int(planned)) for key in queries))
 
 
-def add_queries(
-    db: sqlite3.Connection, queries: Iterable[Query], *, planned: bool
-) -> list[tuple[str, str]]:
-    """Add queries to those the file knows; returns what they are stored as."""
-    keys = [query_key(query) for query in queries]
-    db.executemany(_ADD_QUERY, ((*key, int(planned)) for key in keys))
-    return keys
-
-
-def add_lists(db: sqlite3.Connection, snapshot: int, keys: Iterable[tuple[str, str]]) -> int:
-    """Add queries to a snapshot; those it has already stay as they are.
+def add_lists(
+    connection: sqlite3.Connection, snapshot: int, lists: Mapping[Key, int | None]
+) -> int:
+    """Add queries to a snapshot, each with the length of its list if that is known.
 
     Returns:
         How many were new to it.
     """
-    return db.executemany(_ADD_LIST, ((snapshot, *key) for key in keys)).rowcount
+    rows = ((snapshot, total, *key) for key, total in lists.items())
+    return connection.executemany(_ADD_LIST, rows).rowcount
+
+
+def add_details(
+    connection: sqlite3.Connection,
+    snapshot: int,
+    options: Options,
+    details: Iterable[tuple[int, DetailQuery[Any]]],
+) -> int:
+    """Add those details to a snapshot that its options want.
+
+    Args:
+        connection: The file.
+        snapshot: Number of the snapshot.
+        options: What is wanted.
+        details: The details of items, each with the place of its item in its list.
+
+    Returns:
+        How many were new.
+    """
+    keys = [query_key(query) for place, query in details if options.wants_detail(place)]
+    if options.details == NEW_DETAILS:
+        keys = [key for key in keys if not connection.execute(_HAS_DETAIL, key).fetchone()]
+    if not keys:
+        return 0
+    add_queries(connection, keys, planned=False)
+    return add_lists(connection, snapshot, dict.fromkeys(keys))

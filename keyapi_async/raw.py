@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from contextlib import suppress
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 
 import msgspec
+
+_set = object.__setattr__
 
 
 def loads(body: bytes) -> Any:
@@ -51,13 +52,21 @@ class Source:
 
     Args:
         data: The whole body as it came, or decoded data.
+        key: Where in the data the items are, or the object; empty for the data itself.
+        request_id: The server's id of the answer.
     """
 
-    __slots__ = ("_data", "_items")
+    __slots__ = ("_data", "_items", "_key", "request_id")
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: Any, key: str = "", request_id: str | None = None) -> None:
         self._data = data
+        self._key = key
         self._items: list[msgspec.Raw] | None = None
+        self.request_id = request_id
+
+    def inside(self, key: str) -> Source:
+        """The same answer, for the object of that name in its data."""
+        return Source(self._data, key, self.request_id)
 
     @property
     def data(self) -> Any:
@@ -74,53 +83,42 @@ class Source:
                     self._data = json.loads(part.decode(errors="replace"))
         return self._data
 
-    def text(self, path: tuple[Any, ...] = ()) -> str:
-        """The JSON at a place, letter for letter where its bytes are still there."""
+    def part(self, position: int | None) -> Any:
+        """One of the items, or the object, decoded."""
+        found = self.data[self._key] if self._key else self.data
+        return found if position is None else found[position]
+
+    def text(self, position: int | None) -> str:
+        """The same as JSON, letter for letter where its bytes are still there."""
         if isinstance(self._data, bytes):
-            try:  # not `suppress`: a crawl comes here for every item
-                return str(self._part(self._data, path), "utf-8")
+            try:
+                return str(self._bytes(self._data, position), "utf-8")
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 pass
-        part = _at(self.data, path)
+        part = self.part(position)
         try:
             return msgspec.json.encode(part).decode()
         except (msgspec.MsgspecError, ValueError, OverflowError):
             return json.dumps(part, separators=(",", ":"))  # half an emoji, a very long number
 
-    def count(self, key: str) -> int:
-        """How many items the list of that name has."""
-        if isinstance(self._data, bytes):
-            with suppress(msgspec.MsgspecError, RecursionError):
-                return len(self._raw_items(self._data, key))
-        return len(self.data[key])
-
-    def _part(self, body: bytes, path: tuple[Any, ...]) -> msgspec.Raw:
-        if not path:
+    def _bytes(self, body: bytes, position: int | None) -> msgspec.Raw:
+        if not self._key:
             return msgspec.json.decode(body, type=_Body).data
-        key: str = path[0]
-        position: int | None = path[1] if len(path) > 1 else None
-        return _field(body, key) if position is None else self._raw_items(body, key)[position]
-
-    def _raw_items(self, body: bytes, key: str) -> list[msgspec.Raw]:
+        if position is None:
+            return msgspec.json.decode(body, type=_Fields).data[self._key]
         if self._items is None:  # all at once: who wants one item's text wants its neighbours'
-            self._items = msgspec.json.decode(_field(body, key), type=list[msgspec.Raw])
-        return self._items
+            found = msgspec.json.decode(body, type=_Fields).data[self._key]
+            self._items = msgspec.json.decode(found, type=list[msgspec.Raw])
+        return self._items[position]
 
 
-def _field(body: bytes, key: str) -> msgspec.Raw:
-    return msgspec.json.decode(body, type=_Fields).data[key]
-
-
-def _at(data: Any, path: tuple[str | int, ...]) -> Any:
-    for step in path:
-        data = data[step]
-    return data
+_NOTHING = Source({})
 
 
 class Received:
     """Base of what is made of an answer: knows the JSON it was made from."""
 
-    __slots__ = ("_path", "_source")
+    __slots__ = ("_position", "_source")
 
     @property
     def raw(self) -> dict[str, Any]:
@@ -128,36 +126,40 @@ class Received:
 
         Not in eq, hash or repr.
         """
-        source, *path = self.origin
-        raw: dict[str, Any] = _at(source.data, tuple(path))
+        raw: dict[str, Any] = source_of(self).part(getattr(self, "_position", None))
         return raw
 
     @property
     def raw_json(self) -> str:
         """The same as JSON text, letter for letter as long as `raw` was not read."""
-        text: str = getattr(self, "_source", _NOTHING).text(getattr(self, "_path", ()))
-        return text
-
-    def made_from(self, source: Source, *path: str | int) -> Self:
-        """Remember where in an answer this came from; part of the making of what is frozen."""
-        set_source(self, source)
-        set_path(self, path)
-        return self
-
-    @property
-    def origin(self) -> tuple[Any, ...]:
-        """What `made_from` was told."""
-        return (getattr(self, "_source", _NOTHING), *getattr(self, "_path", ()))
+        return source_of(self).text(getattr(self, "_position", None))
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {a.alias: getattr(self, a.name) for a in type(self).__attrs_attrs__}  # type: ignore[attr-defined]
-        return _rebuilt, (type(self), fields, self.raw)
+        return _rebuild, (type(self), fields, self.raw, source_of(self).request_id)
 
 
-_NOTHING = Source({})
-set_source = vars(Received)["_source"].__set__
-set_path = vars(Received)["_path"].__set__
+def attach(received: Received, source: Source, position: int | None = None) -> None:
+    """Tell a model, which is frozen, what it was made from."""
+    _set(received, "_source", source)
+    _set(received, "_position", position)
 
 
-def _rebuilt(cls: type[Received], fields: dict[str, Any], raw: dict[str, Any]) -> Received:
-    return cls(**fields).made_from(Source(raw))
+def source_of(received: Received) -> Source:
+    """What a model was made from."""
+    source: Source = getattr(received, "_source", _NOTHING)
+    return source
+
+
+def position_of(received: Received) -> int:
+    """Where in its list an item stood, from 1."""
+    position: int | None = getattr(received, "_position", None)
+    return 1 if position is None else position + 1
+
+
+def _rebuild(
+    cls: type[Received], fields: dict[str, Any], raw: dict[str, Any], request_id: str | None
+) -> Received:
+    made = cls(**fields)
+    attach(made, Source(raw, request_id=request_id))
+    return made

@@ -10,25 +10,9 @@ from typing import Any, Final
 
 import attrs
 
-from keyapi_async.models import (
-    Hashtag,
-    HashtagDetail,
-    Model,
-    MusicDetail,
-    Sound,
-    SoundDetail,
-    Video,
-)
+from keyapi_async.models import Model
+from keyapi_async.queries import ENDPOINTS
 
-from .plan import ENDPOINTS
-
-MODELS: Final[Mapping[str, type[Model]]] = {
-    "hashtags": Hashtag,
-    "hashtag_detail": HashtagDetail,
-    "videos": Video,
-    "music": Sound,
-    "music_detail": MusicDetail,
-}
 PLACE_KEY: Final = "_keyapi"
 PLACE: Final[Mapping[str, str]] = {
     "page": "BIGINT",
@@ -49,7 +33,7 @@ _SCALARS: Final[Mapping[Any, str]] = {
 
 def columns(endpoint: str) -> dict[str, str]:
     """Name and DuckDB type of what an item of an endpoint has, by its model."""
-    return _fields(MODELS[endpoint])
+    return _fields(ENDPOINTS[endpoint].item)
 
 
 def query_columns(endpoint: str) -> dict[str, str]:
@@ -89,16 +73,23 @@ def select(endpoint: str, rows: Path, *, nested: bool) -> str:
     chosen[[*place].index("page")] = f"coalesce({PLACE_KEY}.page, error('not JSON')) AS page"
     kinds = columns(endpoint)
     for name, kind in kinds.items():
-        if endpoint == "music_detail" and name == "sound":
-            inside = _fields(SoundDetail).items()
-            chosen += [_column(f"sound.{_quoted(n)}", n, k, nested=nested) for n, k in inside]
-        else:
+        inner = _inner_model(ENDPOINTS[endpoint].item, name)
+        if inner is None:
             chosen.append(_column(_quoted(name), name, kind, nested=nested))
+        else:  # its fields are columns of their own
+            inside = _fields(inner).items()
+            chosen += [_column(f"{name}.{_quoted(n)}", n, k, nested=nested) for n, k in inside]
     kinds[PLACE_KEY] = _struct(place)
     types = ", ".join(f"{text(name)}: {text(kind)}" for name, kind in kinds.items())
     source = f"{text(str(rows))}, format = 'newline_delimited', columns = {{{types}}}"
     source += ", ignore_errors = true"
     return f"SELECT {', '.join(chosen)} FROM read_json({source})"  # noqa: S608 - all is quoted
+
+
+def _inner_model(model: type[Any], name: str) -> type[Any] | None:
+    """The main model that stands in a field of another, as a sound in its detail."""
+    hint = typing.get_type_hints(model)[name]
+    return hint if isinstance(hint, type) and issubclass(hint, Model) else None
 
 
 def _column(source: str, name: str, kind: str, *, nested: bool) -> str:

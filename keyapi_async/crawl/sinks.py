@@ -1,4 +1,4 @@
-"""Who keeps what a crawl fetches: a store, or the caller of a stream."""
+"""Where the items of a crawl go: into a file, or to whoever iterates."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
-from keyapi_async.queries import ListQuery, Query
+import attrs
+
+from keyapi_async.queries import ListQuery
 from keyapi_async.usage import Usage
 
-from .errors import FailedQuery
-from .jobs import Event, Failed, Fetched, Job
-from .plan import Plan, details_of
+from .jobs import Batch, FailedQuery, Failure, Job, Options, Outcome
+from .plan import Plan
 from .store import Store
 
 GATHER: Final = 0.05
@@ -22,29 +23,34 @@ GATHER: Final = 0.05
 No worker is short of time: there are enough of them for answers that take much longer.
 """
 
-_T = TypeVar("_T")
+HEARTBEAT: Final = 0.1
+"""Seconds between two looks at what was sent and spent without an answer to store."""
 
 CHUNK: Final = 64
 """So many pending lists are read from the store at once."""
 
+_T = TypeVar("_T")
 
-class StoreKeeper:
-    """Keeps what comes in a store, and takes the jobs from it.
+
+class FileSink:
+    """Stores what comes, and takes the jobs from the store.
 
     SQLite works in a thread of its own. What comes within a moment, and while it commits, goes
     into one transaction: at a high pace that saves most of its work.
 
     Args:
-        store: The store, with its run begun.
+        store: The store of this run.
         usage: The client's counts, to be stored along.
     """
 
     def __init__(self, store: Store, usage: Usage) -> None:
         self._store = store
         self._usage = usage
+        self._written = attrs.evolve(usage)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="keyapi-store")
-        self._waiting: list[tuple[Event, asyncio.Future[int]]] = []
+        self._waiting: list[tuple[Outcome, asyncio.Future[int]]] = []
         self._writer: asyncio.Task[None] | None = None
+        self._heartbeat = asyncio.create_task(self._beat())
         self._jobs: deque[Job] = deque()
         self._asking = asyncio.Lock()
         self._after = 0
@@ -57,45 +63,56 @@ class StoreKeeper:
             if not self._jobs and self._more:
                 # Whatever is added from here on will set it again.
                 self._more = False
-                found = await self.call(self._store.jobs, self._after, CHUNK)
+                found = await self._call(self._store.jobs, self._after, CHUNK)
                 self._jobs.extend(found)
                 self._after = found[-1].id if found else self._after
                 self._more = self._more or len(found) == CHUNK
             self._in_hand += bool(self._jobs)
             return self._jobs.popleft() if self._jobs else None
 
-    async def keep(self, event: Event) -> int:
-        """Store what happened; returns when it is durable."""
+    async def put(self, outcome: Outcome) -> int:
+        """Store what came; returns when it is durable."""
         stored: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting.append((event, stored))
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._write())
+        self._waiting.append((outcome, stored))
+        self._wake()
         made = await asyncio.shield(stored)
-        self._in_hand -= not isinstance(event, Fetched)
+        self._in_hand -= not isinstance(outcome, Batch)
         self._more = self._more or made > 0
         return made
 
     async def close(self) -> None:
         """Finish what is being written."""
+        self._heartbeat.cancel()
         try:
             if self._writer is not None:
                 await asyncio.shield(self._writer)
         finally:
             self._thread.shutdown()
 
-    async def call(self, function: Callable[..., _T], *args: object) -> _T:
-        """Call a method of the store in its thread."""
+    async def _call(self, function: Callable[..., _T], *args: object) -> _T:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, function, *args)
 
+    def _wake(self) -> None:
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write())
+
+    async def _beat(self) -> None:
+        """Have the file know what was spent without an answer, should the process be killed."""
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            if self._written != self._usage:
+                self._wake()
+
     async def _write(self) -> None:
-        while self._waiting:
+        while self._waiting or self._written != self._usage:
             if len(self._waiting) < self._in_hand:  # else nobody is left to wait for
                 await asyncio.sleep(GATHER)
             batch, self._waiting = self._waiting, []
-            events = [event for event, _ in batch]
+            outcomes = [outcome for outcome, _ in batch]
+            self._written = attrs.evolve(self._usage)
             try:
-                made = await self.call(self._store.write, events, self._usage)
+                made = await self._call(self._store.write, outcomes, self._written)
             except Exception as error:  # noqa: BLE001 - whoever waits for it is told
                 for _, stored in batch:
                     stored.set_exception(error)
@@ -106,59 +123,59 @@ class StoreKeeper:
         self._writer = None
 
 
-class StreamKeeper:
-    """Hands what comes to whoever iterates.
+class StreamSink:
+    """Hands what comes to whoever iterates over `batches`.
 
     Args:
         plan: The queries, each once.
-        with_details: Whether to add the detail of each hashtag and sound.
+        options: What is wanted of each list.
     """
 
-    def __init__(self, plan: Plan, *, with_details: bool) -> None:
+    def __init__(self, plan: Plan, options: Options) -> None:
         self.failures: list[FailedQuery] = []
         self._plan = iter(plan)
-        self._with_details = with_details
-        self._details: deque[Query] = deque()
+        self._options = options
+        self._details: deque[Job] = deque()
         # With details, this grows with what is found: a hash is all that is kept of each. Those
         # of the plan come anyway.
         self._met = {hash(query) for query in plan if not isinstance(query, ListQuery)}
-        self._ready: asyncio.Queue[tuple[Fetched, asyncio.Future[None]] | None] = asyncio.Queue()
+        self._ready: asyncio.Queue[tuple[Batch, asyncio.Future[None]] | None] = asyncio.Queue()
 
     async def take(self) -> Job | None:
         """The next query: details first, so that few are waiting at any time."""
         if self._details:
-            return Job(query=self._details.popleft())
+            return self._details.popleft()
         query = next(self._plan, None)
         return None if query is None else Job(query=query)
 
-    async def keep(self, event: Event) -> int:
-        """Hand a page on; returns when it has been taken."""
-        if isinstance(event, Failed):
-            self.failures.append(FailedQuery(event.job.query, str(event.error)))
-        if not isinstance(event, Fetched):
+    async def put(self, outcome: Outcome) -> int:
+        """Hand a batch on; returns when it has been taken."""
+        if isinstance(outcome, Failure):
+            self.failures.append(FailedQuery(outcome.job.query, str(outcome.error)))
+        if not isinstance(outcome, Batch):
             return 0
         taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._ready.put_nowait((event, taken))
+        self._ready.put_nowait((outcome, taken))
         await taken
-        return self._add_details(event) if self._with_details else 0
+        return self._add_details(outcome) if self._options.details is not None else 0
 
     def end(self, _: object = None) -> None:
         """Nothing more will come."""
         self._ready.put_nowait(None)
 
-    async def pages(self) -> AsyncGenerator[Fetched, None]:
+    async def batches(self) -> AsyncGenerator[Batch, None]:
         """What comes, as it comes."""
         while (ready := await self._ready.get()) is not None:
-            page, taken = ready
+            batch, taken = ready
             if not taken.done():  # pragma: no branch - cancelled otherwise
                 taken.set_result(None)
-            yield page
+            yield batch
 
-    def _add_details(self, page: Fetched) -> int:
+    def _add_details(self, batch: Batch) -> int:
         made = 0
-        for query in details_of(page.job.query, (row.item.raw for row in page.rows)):
-            if hash(query) not in self._met:
+        for place, query in batch.details():
+            if self._options.wants_detail(place) and hash(query) not in self._met:
                 self._met.add(hash(query))
-                self._details.append(query)
+                self._details.append(Job(query=query))
                 made += 1
         return made

@@ -1,0 +1,248 @@
+"""`CrawlFile`: what a crawl stored, to read while it runs and ever after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import date
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from attrs import field, frozen
+
+from keyapi_async.converter import from_json
+from keyapi_async.usage import CREDITS_PER_REQUEST
+
+from .database import Database, StoreError, no_crawl, reading
+from .export import Exported, Selection, SnapshotChoice, export, find_items, write_lines
+from .jobs import FailedQuery, Record
+from .store import COMPLETE, StoredSnapshot, query_from, read_snapshots
+
+MAX_FAILURES: Final = 10
+"""So many failed queries a summary names."""
+
+_COUNTS: Final = """
+SELECT count(*) AS queries, coalesce(sum(state = 'done'), 0) AS done,
+    coalesce(sum(state = 'failed'), 0) AS failed,
+    coalesce(sum({complete} OR stop_reason = 'dropped'), 0) = count(*) AS complete,
+    coalesce(sum(pages), 0) AS pages, coalesce(sum(items), 0) AS items,
+    coalesce(sum(duplicates), 0) AS duplicates,
+    CASE WHEN total(state = 'pending') THEN NULL ELSE max(finished_at) END AS finished_at
+FROM lists l WHERE snapshot = ?
+"""
+_RUN_COUNTS: Final = ("requests", "retries", "rate_limited", "credits_spent", "credits_at_risk")
+_INCOMPLETE: Final = """
+SELECT q.endpoint, q.params, l.state, l.error FROM lists l JOIN queries q ON q.id = l.query
+WHERE l.snapshot = ? AND NOT {complete} AND coalesce(stop_reason, '') <> 'dropped' {more}
+ORDER BY l.id LIMIT ?
+"""
+
+
+@frozen(kw_only=True)
+class Summary:
+    """One snapshot of a crawl's file, in numbers.
+
+    What was sent and spent is the client's doing while the crawl ran: whatever else was asked of
+    the same client meanwhile is in these numbers, too.
+
+    Attributes:
+        snapshot: Its number, from 1.
+        day: The calendar day on which it was begun.
+        started_at: When it was begun, in Unix seconds.
+        finished_at: When its last list was done; None while there is something to do.
+        complete: Whether each of its lists has all that was asked for.
+        queries: Lists and details in all.
+        done: Those answered, or dropped from the plan.
+        failed: Those that failed.
+        pages: Answers stored.
+        items: Items stored.
+        duplicates: Items dropped because their list had them before.
+        runs: How many times it was started.
+        seconds: How long it ran, all runs together.
+        requests: Requests sent, retries included.
+        retries: Retries of them.
+        rate_limited: Answers of 429.
+        credits_spent: What it cost.
+        credits_at_risk: What it may have cost beyond that; of a run that was killed, or still
+            runs, this counts the requests that may be under way.
+        failures: The first of those that failed.
+    """
+
+    snapshot: int
+    day: date
+    started_at: float
+    finished_at: float | None
+    complete: bool = field(converter=bool)
+    queries: int
+    done: int
+    failed: int
+    pages: int
+    items: int
+    duplicates: int
+    runs: int
+    seconds: float
+    requests: int
+    retries: int
+    rate_limited: int
+    credits_spent: int
+    credits_at_risk: int
+    failures: tuple[FailedQuery, ...] = field(repr=False)
+
+    @property
+    def pending(self) -> int:
+        """How many queries are still to be answered."""
+        return self.queries - self.done - self.failed
+
+
+class CrawlFile:
+    """The file of a crawl, to read: nothing is changed and no file left beside it.
+
+    It may be on read-only media, or being crawled. Each method opens it anew and sees what is
+    stored at that moment.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def snapshots(self) -> list[Summary]:
+        """All snapshots, the oldest first.
+
+        Raises:
+            StoreError: The file can't be read.
+        """
+        with reading(self.path) as db:
+            return [_summarize(db, snapshot) for snapshot in read_snapshots(db)]
+
+    def status(self, snapshot: int | None = None) -> Summary:
+        """One snapshot.
+
+        Args:
+            snapshot: Its number; by default the newest.
+
+        Raises:
+            StoreError: The file can't be read, or has no such snapshot.
+        """
+        with reading(self.path) as db:
+            return summarize(db, snapshot)
+
+    def incomplete(self, snapshot: int | None = None) -> list[FailedQuery]:
+        """The queries of a snapshot that lack something, and why.
+
+        Args:
+            snapshot: Its number; by default the newest.
+
+        Raises:
+            StoreError: The file can't be read, or has no such snapshot.
+        """
+        with reading(self.path) as db:
+            return _incomplete(db, _find(db, snapshot).number, "", -1)
+
+    def records(
+        self,
+        *endpoints: str,
+        snapshot: SnapshotChoice = "latest",
+        region: str | Iterable[str] = (),
+        period: int | Iterable[int] = (),
+    ) -> Iterator[Record[Any]]:
+        """The items, typed, in the order of their lists.
+
+        Args:
+            endpoints: Only those of these endpoints, such as `hashtags`.
+            snapshot: Those of this snapshot: its number, `latest` or `all`.
+            region: Only those of lists of this region, or these.
+            period: Only those of lists of this period, or these.
+
+        Raises:
+            StoreError: The file can't be read, or has no such snapshot.
+        """
+        selection = Selection(
+            endpoints=endpoints,
+            regions=(region,) if isinstance(region, str) else tuple(region),
+            periods=(period,) if isinstance(period, int) else tuple(period),
+            snapshot=snapshot,
+        )
+        with reading(self.path) as db:
+            for found in find_items(db, selection):
+                query = query_from(found.endpoint, found.params)
+                yield Record(
+                    query=query,
+                    page=found.page,
+                    position=found.position,
+                    item=from_json(query.item, found.item),
+                    request_id=found.request_id,
+                    retrieved_at=found.at,
+                )
+
+    def export(
+        self, path: str | PathLike[str] | TextIO, selection: Selection | None = None
+    ) -> list[Exported]:
+        """Write items to files that other tools open; each appears when it is complete.
+
+        A CSV or Parquet file holds one table: where several endpoints are selected, each gets a
+        file of its own, such as `out.hashtags.parquet`.
+
+        Args:
+            path: The file; how its name ends decides the form: `.jsonl`, `.csv`, `.parquet` or
+                `.duckdb`. A text stream gets JSON lines.
+            selection: Which items; by default all of the newest snapshot.
+
+        Returns:
+            The files written, each with how many items are in it.
+
+        Raises:
+            ParameterError: The name ends in nothing known.
+            StoreError: The crawl can't be read, the file not be written, or DuckDB is missing.
+        """
+        selection = selection or Selection()
+        with reading(self.path) as db:
+            if isinstance(path, str | PathLike):
+                return export(db, Path(path), selection)
+            return [Exported(None, write_lines(db, selection, path))]
+
+
+def summarize(db: Database, snapshot: int | None = None) -> Summary:
+    """Sum up one snapshot; by default the newest."""
+    return _summarize(db, _find(db, snapshot))
+
+
+def _find(db: Database, snapshot: int | None) -> StoredSnapshot:
+    stored = read_snapshots(db)
+    if not stored:
+        raise no_crawl(db.path)
+    if snapshot is None:
+        return stored[-1]
+    for one in stored:
+        if one.number == snapshot:
+            return one
+    raise StoreError(f"{db.path}: has no snapshot {snapshot}, only 1 to {stored[-1].number}")
+
+
+def _summarize(db: Database, snapshot: StoredSnapshot) -> Summary:
+    (counts,) = db.rows(_COUNTS.format(complete=COMPLETE), snapshot.number)
+    runs = [dict(row) for row in db.rows("SELECT * FROM runs WHERE snapshot = ?", snapshot.number)]
+    sums = {name: sum(run[name] for run in runs) for name in _RUN_COUNTS}
+    # What was under way when a run was killed may have been billed without a trace in the file.
+    killed = sum(run.get("in_hand", 0) for run in runs if run["ended_at"] is None)
+    sums["credits_at_risk"] += killed * CREDITS_PER_REQUEST
+    return Summary(
+        snapshot=snapshot.number,
+        day=snapshot.day,
+        started_at=snapshot.started_at,
+        runs=len(runs),
+        seconds=sum((run["ended_at"] or run["seen_at"]) - run["started_at"] for run in runs),
+        failures=tuple(_incomplete(db, snapshot.number, "AND l.state = 'failed'", MAX_FAILURES)),
+        **dict(counts),
+        **sums,
+    )
+
+
+def _incomplete(db: Database, snapshot: int, more: str, limit: int) -> list[FailedQuery]:
+    sql = _INCOMPLETE.format(complete=COMPLETE, more=more)
+    reasons = {"pending": "not finished", "done": "an empty page ended it"}
+    return [
+        FailedQuery(query_from(endpoint, params), error or reasons.get(state, ""))
+        for endpoint, params, state, error in db.rows(sql, snapshot, limit)
+    ]

@@ -1,0 +1,339 @@
+"""`Crawl` stores every list of a plan in a file; `crawl` streams them and keeps nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import ExitStack, aclosing, suppress
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final, TypedDict, Unpack
+
+import attrs
+
+from keyapi_async.client import KeyAPIClient
+from keyapi_async.errors import ParameterError
+from keyapi_async.queries import Query
+from keyapi_async.retry import to_float
+
+from .crawl_file import Summary, summarize
+from .database import Database, StoreError, reading, writing
+from .jobs import NEW_DETAILS, CrawlError, Job, Options, Progress, Record
+from .plan import Expectation, distinct, expect_jobs, pages_left
+from .sinks import FileSink, StreamSink
+from .snapshots import Decision, Request, carry_out, decide
+from .store import Store, read_lists
+from .workers import Workers, concurrency_for
+
+GRACE: Final = 5.0
+"""Seconds that `stop` gives the requests under way."""
+
+WAIT_OUTAGE: Final = 600.0
+"""Seconds to wait for a server that is down."""
+
+
+class CrawlOptions(TypedDict, total=False):
+    """What may be asked of a crawl's file, beside the plan.
+
+    Attributes:
+        max_items: At most so many items of each list.
+        max_pages: At most so many pages of each list.
+        details: Also the detail of hashtags and sounds, once per region and period: `"all"`,
+            `"new"` (those whose detail the file doesn't have yet), or a number: of so many at
+            the top of each list.
+        extend: Let a changed plan, or changed limits, take the place of those of the file: what
+            is new is fetched; what is no longer there is fetched no more, and keeps what is
+            stored of it.
+        retry_failed: Try failed lists again.
+        fresh_within: Begin a new snapshot if the newest was begun so many seconds ago; else go
+            on with it.
+        daily: Begin a new snapshot on each calendar day: True for the machine's time zone, or
+            the name of another, such as `Europe/Berlin`.
+    """
+
+    max_items: int | None
+    max_pages: int | None
+    details: str | int | None
+    extend: bool
+    retry_failed: bool
+    fresh_within: float | None
+    daily: bool | str | None
+
+
+class Crawl:
+    """One crawl into a file: every list of a plan, each exactly once.
+
+    Run it again, however it ended, and it goes on with what is missing. When nothing is, it
+    sends nothing.
+
+    What the file says of requests and credits is the difference that the runs made to
+    `client.usage`: what else is asked of the same client meanwhile is in it. Use a client of its
+    own where that matters.
+
+    Args:
+        client: Sends the requests; its `max_credits` bounds what is spent.
+        plan: The queries; None to go on with those of the file.
+        path: The SQLite file; made if it isn't there, unless it is to give the plan.
+        concurrency: Lists to work on at once; by default twice the pace, at least 8.
+        keep_going: Note a failed list and go on with the others.
+        wait_outage: Seconds to wait for a server that is down. Default 600.
+        on_start: Called with the progress once the file is open and before anything is sent.
+        options: What is asked of the file; see `CrawlOptions`.
+
+    Raises:
+        ParameterError: A value can't be right; no file was made or changed.
+    """
+
+    def __init__(
+        self,
+        client: KeyAPIClient,
+        plan: Iterable[Query[Any]] | None,
+        path: str | PathLike[str],
+        *,
+        concurrency: int | None = None,
+        keep_going: bool = False,
+        wait_outage: float = WAIT_OUTAGE,
+        on_start: Callable[[Progress], None] | None = None,
+        **options: Unpack[CrawlOptions],
+    ) -> None:
+        self._client = client
+        self._path = Path(path)
+        self._request = make_request(plan, options)
+        self._concurrency = concurrency_for(client.usage.pace, concurrency)
+        self._keep_going = keep_going
+        self._wait_outage = _seconds("wait_outage", wait_outage)
+        self._on_start = on_start
+        self._progress = Progress()
+        self._workers: Workers | None = None
+        self._is_stopped = False
+
+    async def run(self) -> Summary:
+        """Crawl until the snapshot is complete, or `stop` is called.
+
+        Returns:
+            What the file holds now; look at `failed` if you `keep_going`.
+
+        Raises:
+            StoreError: The file can't be used, or another crawl is using it.
+            PlanChangedError: The file has another plan.
+            OutageError: The server was down for too long; run it again to go on.
+            KeyAPIError: A list failed (without `keep_going`), or every list would: key, credits,
+                rate. What was paid for is stored. Run it again to go on, where the error may
+                pass (no answer, 5xx); other failed lists wait for `retry_failed`.
+        """
+        with writing(self._path, create=self._request.plan is not None) as db:
+            decision = decide(db, self._request, time.time())
+            snapshot = carry_out(db, decision)
+            self._count(db, decision, snapshot)
+            if self._on_start is not None:
+                self._on_start(attrs.evolve(self._progress))
+            if self._progress.pending and not self._is_stopped:
+                await self._work(db, decision.options, snapshot)
+            return summarize(db, snapshot)
+
+    def stop(self, grace: float = GRACE) -> None:
+        """End the crawl in good order: begin nothing new, store what is under way.
+
+        Call it from the crawl's event loop, perhaps upon a signal. Called again, it gives up the
+        requests under way at once; they may have cost credits.
+
+        Args:
+            grace: Seconds after which they are given up in any case.
+        """
+        workers = self._workers
+        if workers is not None and self._is_stopped:
+            workers.cancel()
+        elif workers is not None:
+            workers.stop()
+            asyncio.get_running_loop().call_later(grace, workers.cancel)
+        self._is_stopped = True
+
+    def status(self) -> Progress:
+        """How it is getting on at this moment."""
+        return attrs.evolve(self._progress)
+
+    async def _work(self, db: Database, options: Options, snapshot: int) -> None:
+        usage = self._client.usage
+        in_hand = min(self._concurrency, self._progress.pending)
+        store = Store(db, snapshot, options, usage, in_hand=in_hand)
+        sink = FileSink(store, usage)
+        self._workers = Workers(
+            self._client,
+            sink,
+            options,
+            concurrency=self._concurrency,
+            keep_going=self._keep_going,
+            wait_outage=self._wait_outage,
+            progress=self._progress,
+        )
+        try:
+            await self._workers.run()
+        except BaseException:
+            await sink.close()
+            with suppress(StoreError):  # on a full disk it would hide what happened
+                store.end(usage)
+            raise
+        await sink.close()
+        store.end(usage)
+
+    def _count(self, db: Database, decision: Decision, snapshot: int) -> None:
+        """Tell the progress what there is to do."""
+        progress = self._progress
+        progress.snapshot, progress.is_new = snapshot, decision.snapshot is None
+        progress.done, progress.failed = decision.done, decision.failed
+        progress.pages_before = decision.pages
+        progress.ignored = tuple(one.number for one in decision.ignored)
+        pending = 0
+        for one in read_lists(db, snapshot, "l.state = 'pending'"):
+            pending += 1
+            progress.pages_expected += pages_left(one.job(), decision.options)
+        progress.queries = decision.done + decision.failed + pending
+
+
+def make_request(plan: Iterable[Query[Any]] | None, options: CrawlOptions) -> Request:
+    """What is asked of a crawl's file, checked."""
+    given: dict[str, Any] = {**options}
+    names = [attribute.name for attribute in attrs.fields(Options)]
+    wanted = Options(**{name: given.pop(name) for name in names if name in given})
+    return Request(plan=plan, options=None if plan is None else wanted, **given)
+
+
+def _seconds(name: str, value: float) -> float:
+    if not to_float(value) >= 0:
+        raise ParameterError(name, value, "a number of seconds")
+    return value
+
+
+async def crawl_to(
+    path: str | PathLike[str],
+    client: KeyAPIClient,
+    plan: Iterable[Query[Any]] | None = None,
+    *,
+    concurrency: int | None = None,
+    keep_going: bool = False,
+    wait_outage: float = WAIT_OUTAGE,
+    **options: Unpack[CrawlOptions],
+) -> Summary:
+    """Run a `Crawl` to its end: the short form of it, with the same arguments.
+
+    Returns:
+        What the file holds now; look at `failed` if you `keep_going`.
+
+    Raises:
+        KeyAPIError: As of `Crawl` and `Crawl.run`.
+    """
+    made = Crawl(
+        client,
+        plan,
+        path,
+        concurrency=concurrency,
+        keep_going=keep_going,
+        wait_outage=wait_outage,
+        **options,
+    )
+    return await made.run()
+
+
+def expect(
+    plan: Iterable[Query[Any]] | None,
+    path: str | PathLike[str] | None = None,
+    **options: Unpack[CrawlOptions],
+) -> Expectation:
+    """Estimate what crawling a plan comes to: a dry run, by the lengths the file knows.
+
+    Nothing is sent or changed, no key is needed, and a crawl may be running on the file.
+
+    Args:
+        plan: The queries; None for those of the file.
+        path: The file, if there is to be one; it need not be there.
+        options: What is asked of the file; see `CrawlOptions`.
+
+    Raises:
+        ParameterError: A value can't be right.
+        StoreError: As of the crawl itself.
+    """
+    request = make_request(plan, options)
+    with ExitStack() as stack:
+        db = None
+        if path is not None and (
+            plan is None or (Path(path).exists() and Path(path).stat().st_size)
+        ):
+            db = stack.enter_context(reading(Path(path)))
+        decision = decide(db, request, time.time())
+        return expect_jobs(
+            decision.jobs(), decision.options, done=decision.done, failed=decision.failed
+        )
+
+
+async def crawl(
+    client: KeyAPIClient,
+    plan: Iterable[Query[Any]],
+    *,
+    concurrency: int | None = None,
+    max_items: int | None = None,
+    max_pages: int | None = None,
+    details: str | int | None = None,
+    keep_going: bool = False,
+    wait_outage: float = WAIT_OUTAGE,
+) -> AsyncGenerator[Record[Any], None]:
+    """Stream every item of every list of a plan, without keeping any.
+
+    Lists run side by side under the client's pace, so their items come mixed. Leave it early
+    with `contextlib.aclosing`, so that it stops at once.
+
+    Args:
+        client: Sends the requests; its `max_credits` bounds what is spent.
+        plan: The queries; `grid` makes them.
+        concurrency: Lists to work on at once; by default twice the pace, at least 8.
+        max_items: At most so many items of each list.
+        max_pages: At most so many pages of each list.
+        details: Also the detail of hashtags and sounds, once per region and period: `"all"`, or
+            a number: of so many at the top of each list.
+        keep_going: Go on when a list fails, and raise `CrawlError` at the end.
+        wait_outage: Seconds to wait for a server that is down. Default 600.
+
+    Raises:
+        ParameterError: A value can't be right; nothing was sent.
+        CrawlError: All is done but what failed (with `keep_going`).
+        OutageError: The server was down for too long.
+        KeyAPIError: A list failed (without `keep_going`), or every list would: key, credits,
+            rate.
+    """
+    if details == NEW_DETAILS:
+        raise ParameterError("details", details, "'all' or a number: only a file knows what is new")
+    options = Options(max_items=max_items, max_pages=max_pages, details=details)
+    plan = distinct(plan)
+    progress = Progress(
+        queries=len(plan),
+        pages_expected=sum(pages_left(Job(query=query), options) for query in plan),
+    )
+    sink = StreamSink(plan, options)
+    workers = Workers(
+        client,
+        sink,
+        options,
+        concurrency=concurrency,
+        keep_going=keep_going,
+        wait_outage=_seconds("wait_outage", wait_outage),
+        progress=progress,
+    )
+    running = asyncio.create_task(workers.run())
+    running.add_done_callback(sink.end)
+    try:
+        async with aclosing(sink.batches()) as batches:
+            async for batch in batches:
+                for record in batch.records():
+                    yield record
+    finally:
+        workers.cancel()
+        await asyncio.wait([running])
+        failure = running.exception()
+    if failure is not None:
+        raise failure
+    if sink.failures:
+        raise CrawlError(
+            f"{len(sink.failures)} of {progress.queries} queries failed, the first with: "
+            f"{sink.failures[0].error}",
+            tuple(sink.failures),
+        )

@@ -1,0 +1,70 @@
+"""Files that appear when they are complete."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import stat
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+
+class PartFile:
+    """A new file beside another, which takes its name once it is complete.
+
+    Used as a context manager. What has the name stays as it is until then, and its mode is kept;
+    a link to it stays a link. A device or a pipe is written to as it is. If the block fails, the
+    part is removed, unless `keep` says otherwise.
+
+    Args:
+        path: The file to make or replace.
+
+    Attributes:
+        path: Where it will be, links resolved.
+        part: Where to write.
+        keep: Set it to keep the part of a block that fails.
+
+    Raises:
+        OSError: It can't be made.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = self.part = Path(os.path.realpath(path))
+        self.keep = False
+
+    def __enter__(self) -> Self:
+        try:
+            mode = self.path.stat().st_mode
+        except FileNotFoundError:
+            mode = None
+        if mode is None or stat.S_ISREG(mode):
+            self.part = _create_beside(self.path)
+            if mode is not None:
+                self.part.chmod(stat.S_IMODE(mode))
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        if self.part == self.path:
+            return
+        if exc_type is None:
+            self.part.replace(self.path)
+        elif not self.keep:
+            self.part.unlink(missing_ok=True)
+
+
+def _create_beside(path: Path) -> Path:
+    """An empty file of a name nobody has, whatever links others may have laid."""
+    for number in itertools.count(1):
+        part = path.with_name(f"{path.name}.part{'' if number == 1 else number}")
+        try:
+            os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        except FileExistsError:  # what an earlier run left incomplete has been paid for
+            continue
+        return part
+    raise AssertionError
