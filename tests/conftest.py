@@ -8,12 +8,11 @@ from __future__ import annotations
 import asyncio
 import os
 import selectors
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from commands import KEY
-from sandboxes import Http, opened
 
 from keyapi_async.sandbox import Sandbox
 
@@ -78,12 +77,6 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> d
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "real_time: needs the real clock")
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[Http]:
-    async with opened() as http:
-        yield http
 
 
 @pytest.fixture

@@ -1,11 +1,12 @@
 """A local, deterministic stand-in for KeyAPI: for tests, demos and benchmarks.
 
 Serves all five endpoints with made-up data, keeps a ledger of what it billed, and misbehaves on
-request: rate limits, latency, faults of every kind.
+request: rate limits, latency, faults of every kind. It states the contract by itself and shares no
+code with the client, so that a mistake in one shows in the other.
 """
 
-from keyapi_async.sandbox.faults import Fault
-from keyapi_async.sandbox.ledger import Recorded
-from keyapi_async.sandbox.server import Sandbox
+from .faults import Fault
+from .ledger import RecordedRequest
+from .server import Sandbox
 
-__all__ = ["Fault", "Recorded", "Sandbox"]
+__all__ = ["Fault", "RecordedRequest", "Sandbox"]

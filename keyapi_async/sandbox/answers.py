@@ -1,4 +1,4 @@
-"""What goes out: statuses, bodies, the JSON envelope, and what an answer costs."""
+"""What goes out: statuses, bodies, the JSON envelope, and who pays for it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Final, Literal, TypeAlias
 
 from attrs import field, frozen
 
-COST: Final = 2  # credits
-
 Billing: TypeAlias = Literal["always", "never", "maybe"]
 
 _MESSAGES: Final[Mapping[int, str]] = {
+    **{status.value: status.phrase for status in HTTPStatus},
     400: "Missing required parameter: handle",
     401: "apiKey is null",
     402: "apiKey quota is not enough",
@@ -40,7 +39,7 @@ class Answer:
 
     @property
     def billing(self) -> Billing:
-        """Whether the account pays for it; ``maybe`` is for the sandbox's settings to say."""
+        """Whether the account pays for it; `maybe` is for the sandbox's settings to say."""
         if self.status == HTTPStatus.OK and self.code == 0:
             return "always"
         number = self.code or self.status  # the envelope decides first
@@ -49,7 +48,7 @@ class Answer:
 
     @classmethod
     def success(cls, data: bytes, request_id: str) -> Answer:
-        """``code`` 0 around ``data`` that is JSON already."""
+        """`code` 0 around `data` that is JSON already."""
         head, tail = b'{"code":0,"message":"success","data":', b',"requestId":"%b"}'
         return cls(200, head + data + tail % request_id.encode(), code=0)
 
@@ -64,17 +63,10 @@ class Answer:
     ) -> Answer:
         """An error envelope, with the documented message unless another is given."""
         code = status if code is None else code
-        text = message or _MESSAGES.get(code) or _phrase(code)
+        text = message or _MESSAGES.get(code, "error")
         body = to_json({"code": code, "data": None, "message": text}).encode()
         headers = _JSON if retry_after is None else (*_JSON, ("Retry-After", retry_after))
         return cls(status, body, headers, code)
-
-
-def _phrase(code: int) -> str:
-    try:
-        return HTTPStatus(code).phrase
-    except ValueError:
-        return "error"
 
 
 def code_in(body: bytes) -> int | None:

@@ -1,17 +1,17 @@
-"""The five endpoints: paths, parameters, defaults and what the server accepts for them."""
+"""The five endpoints: one statement each of what it is called, takes and sends."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Mapping
 from typing import Final
+from urllib.parse import parse_qsl
 
-from attrs import frozen
+from attrs import field, frozen
+
+from . import items
+from .items import Filters, Item
 
 MAX_PAGE_SIZE: Final = 20
-NO_INDUSTRY: Final = "nothing"
-NO_SEARCH: Final = "FALSE"
-ALL_REGIONS: Final = "all_regions"
 
 _LIST_PERIODS: Final = frozenset({"7", "30", "120"})
 _DETAIL_PERIODS: Final = _LIST_PERIODS | {"365", "1095"}
@@ -22,30 +22,58 @@ class BadParameterError(ValueError):
     """A query parameter has a value the endpoint does not take."""
 
 
-@frozen(eq=False)  # there are five of them, each equal to itself only
+def _parse(query: str) -> Mapping[str, str]:
+    return dict(parse_qsl(query))
+
+
+@frozen(eq=False, kw_only=True)  # there are five of them, each equal to itself only
 class Endpoint:
-    """One endpoint: what it is called, what it takes, how its answer is laid out."""
+    """What every endpoint has."""
 
     name: str
     path: str
-    defaults: Mapping[str, str]
+    # As documented: the parameters in their order, and what they are by default.
+    defaults: Mapping[str, str] = field(converter=_parse)
     periods: frozenset[str] = _LIST_PERIODS
-    items_key: str | None = None
-    """Where a list endpoint keeps its items within ``data``; None for a detail endpoint."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What a setting may call it."""
+        return frozenset({self.name, self.path})
+
+
+@frozen(eq=False, kw_only=True)
+class ListEndpoint(Endpoint):
+    """An endpoint that sends a list, page by page."""
+
+    items_key: str
+    """Where the items are within `data`."""
     size_key: str = "size"
     total_key: str = "total"
+    usual_total: tuple[int, int]
+    """The least and the most items of a list."""
+    make_item: Callable[[int, Filters, int], Item]
+    """Makes an item of seed, filters and its slot in the list."""
+
+
+@frozen(eq=False, kw_only=True)
+class DetailEndpoint(Endpoint):
+    """An endpoint that sends one hashtag or sound."""
+
+    make_data: Callable[[int, Filters], Item | None]
+    """Makes the whole `data` of seed and filters; None when there is no such thing."""
 
 
 @frozen
 class Query:
     """A valid request: the endpoint, the value of each of its parameters, the page."""
 
-    endpoint: Endpoint
+    endpoint: ListEndpoint | DetailEndpoint
     filters: tuple[tuple[str, str], ...]
-    page: int | None = None
-    """The page asked for; None where there are no pages."""
+    page: int = 0
+    """The page asked for; 0 where there are no pages."""
     limit: int = MAX_PAGE_SIZE
-    """The page size asked for; :attr:`size` is the one that is used."""
+    """The page size asked for; `size` is the one that is used."""
 
     @property
     def size(self) -> int:
@@ -54,92 +82,93 @@ class Query:
 
 
 _TRENDING: Final = "/v1/tiktok/trending/"
-_PAGED: Final = {"page": "1", "limit": "20"}
 
 ENDPOINTS: Final = (
-    Endpoint(
+    ListEndpoint(
         name="hashtags",
         path=_TRENDING + "hashtags",
-        defaults={
-            **_PAGED,
-            "period": "7",
-            "region": ALL_REGIONS,
-            "industry_id": NO_INDUSTRY,
-            "new_to_top_100": "false",
-        },
+        defaults="page=1&limit=20&period=7&region=all_regions&industry_id=nothing"
+        "&new_to_top_100=false",
         items_key="list",
+        usual_total=(100, 100),
+        make_item=items.hashtag,
     ),
-    Endpoint(
+    DetailEndpoint(
         name="hashtag_detail",
         path=_TRENDING + "hashtag/detail",
-        defaults={"period": "7", "region": ALL_REGIONS, "hashtag_name": "ufc324"},
+        defaults="period=7&region=all_regions&hashtag_name=ufc324",
         periods=_DETAIL_PERIODS,
+        make_data=items.hashtag_detail,
     ),
-    Endpoint(
+    ListEndpoint(
         name="videos",
         path=_TRENDING + "videos",
-        defaults={**_PAGED, "period": "7", "region": "US", "order_by": "vv"},
+        defaults="page=1&period=7&limit=20&region=US&order_by=vv",
         items_key="videos",
         size_key="limit",
         total_key="total_count",
+        usual_total=(500, 500),
+        make_item=items.video,
     ),
-    Endpoint(
+    ListEndpoint(
         name="music",
         path=_TRENDING + "music",
-        defaults={
-            "search_keyword": NO_SEARCH,
-            **_PAGED,
-            "period": "7",
-            "region": "US",
-            "new_to_top_100": "false",
-            "commercial_music": "false",
-        },
+        defaults="search_keyword=FALSE&page=1&limit=20&period=7&region=US&new_to_top_100=false"
+        "&commercial_music=false",
         items_key="sound_list",
+        usual_total=(98, 100),
+        make_item=items.sound,
     ),
-    Endpoint(
+    DetailEndpoint(
         name="music_detail",
         path=_TRENDING + "music/detail",
-        defaults={"period": "7", "region": "US", "clip_id": "6703723351497508865"},
+        defaults="period=7&region=US&clip_id=6703723351497508865",
+        make_data=items.sound_detail,
     ),
 )
-BY_PATH: Final = MappingProxyType({endpoint.path: endpoint for endpoint in ENDPOINTS})
-_BY_NAME: Final = MappingProxyType({endpoint.name: endpoint for endpoint in ENDPOINTS})
 
 
-def find_endpoint(path_or_name: str) -> Endpoint:
+def find_endpoint(path_or_name: str) -> ListEndpoint | DetailEndpoint:
     """Return the endpoint with that path or name.
 
     Raises:
         ValueError: There is none.
     """
-    endpoint = BY_PATH.get(path_or_name) or _BY_NAME.get(path_or_name)
-    if endpoint is None:
-        allowed = ", ".join(_BY_NAME)
-        raise ValueError(
-            f"path must be the path of an endpoint or one of {allowed}; got {path_or_name!r}"
-        )
-    return endpoint
+    for endpoint in ENDPOINTS:
+        if path_or_name in endpoint.names:
+            return endpoint
+    allowed = ", ".join(endpoint.name for endpoint in ENDPOINTS)
+    raise ValueError(
+        f"path must be the path of an endpoint or one of {allowed}; got {path_or_name!r}"
+    )
 
 
-def find_paths(paths_or_names: Iterable[str]) -> frozenset[str]:
-    """Return the paths of these endpoints."""
-    return frozenset(find_endpoint(each).path for each in paths_or_names)
+def find_list(path_or_name: str) -> ListEndpoint:
+    """Return the list endpoint with that path or name.
+
+    Raises:
+        ValueError: There is none.
+    """
+    endpoint = find_endpoint(path_or_name)
+    if isinstance(endpoint, ListEndpoint):
+        return endpoint
+    raise ValueError(f"path must be that of a list; got {path_or_name!r}")
 
 
-def _positive_integer(value: str) -> bool:
+def _is_positive(value: str) -> bool:
     return value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS and int(value) > 0
 
 
 _ACCEPTS: Final[Mapping[str, Callable[[str], bool]]] = {
-    "page": _positive_integer,
-    "limit": _positive_integer,
+    "page": _is_positive,
+    "limit": _is_positive,
     "order_by": {"vv", "like", "comment", "repost"}.__contains__,
     "new_to_top_100": {"true", "false"}.__contains__,
     "commercial_music": {"true", "false"}.__contains__,
 }
 
 
-def parse_query(endpoint: Endpoint, params: Mapping[str, str]) -> Query:
+def parse_query(endpoint: ListEndpoint | DetailEndpoint, params: Mapping[str, str]) -> Query:
     """Fill in defaults and check every value; unknown parameters are ignored, as the API does.
 
     Raises:
@@ -150,7 +179,7 @@ def parse_query(endpoint: Endpoint, params: Mapping[str, str]) -> Query:
         accepts = endpoint.periods.__contains__ if name == "period" else _ACCEPTS.get(name, bool)
         if not accepts(value):
             raise BadParameterError(f"Invalid parameter: {name}")
-    if endpoint.items_key is None:
+    if isinstance(endpoint, DetailEndpoint):
         return Query(endpoint, tuple(values.items()))
     page, limit = int(values.pop("page")), int(values.pop("limit"))
     return Query(endpoint, tuple(values.items()), page, limit)

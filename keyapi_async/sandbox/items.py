@@ -11,14 +11,16 @@ from random import Random
 from typing import Final, TypeAlias
 from urllib.parse import quote
 
-from keyapi_async.reference import INDUSTRIES
-from keyapi_async.sandbox.endpoints import ALL_REGIONS, NO_INDUSTRY, NO_SEARCH
-from keyapi_async.sandbox.names import (
+from .names import (
+    ALL_REGIONS,
     AUDIENCE_COUNTRIES,
     AUTHORS,
     COUNTRIES,
     HASHTAG_WORDS,
+    INDUSTRIES,
     INTERESTS,
+    NO_INDUSTRY,
+    NO_SEARCH,
     SOUND_TITLES,
     VIDEO_TITLES,
 )
@@ -26,6 +28,8 @@ from keyapi_async.sandbox.names import (
 Item: TypeAlias = dict[str, object]
 Filters: TypeAlias = Mapping[str, str]
 
+_MISSING: Final = "missing"
+"""How the name or id of what there isn't begins."""
 _DAY: Final = 86_400
 _LATEST: Final = 1_769_990_400
 # Period to number of points and the seconds between them: days, then weeks, then months.
@@ -64,9 +68,11 @@ def hashtag(seed: int, filters: Filters, slot: int) -> Item:
     return item | _undocumented(rng)
 
 
-def hashtag_detail(seed: int, filters: Filters) -> Item:
-    """What is known of any hashtag at all; it has the id it has in the lists."""
+def hashtag_detail(seed: int, filters: Filters) -> Item | None:
+    """What is known of a hashtag, whose id is that of the lists; None for one that is missing."""
     name = filters["hashtag_name"]
+    if name.startswith(_MISSING):
+        return None
     rng = rng_for(seed, "hashtag_detail", *filters.values())
     item = _hashtag_head(seed, name, filters)
     if _chance(rng, 0.5):
@@ -85,7 +91,7 @@ def hashtag_detail(seed: int, filters: Filters) -> Item:
         item["description"] = f"All about {name} 🎉"
     if _chance(rng, 0.5):
         item["related_items"] = _related_items(rng)
-    return item | _undocumented(rng)
+    return {"info": item | _undocumented(rng)}
 
 
 def video(seed: int, filters: Filters, slot: int) -> Item:
@@ -125,8 +131,10 @@ def sound(seed: int, filters: Filters, slot: int) -> Item:
     return item | _undocumented(rng)
 
 
-def sound_detail(seed: int, filters: Filters) -> Item:
-    """What is known of any sound at all; title and author are those it has in the lists."""
+def sound_detail(seed: int, filters: Filters) -> Item | None:
+    """What is known of a sound, with title and author as in the lists; None for a missing one."""
+    if filters["clip_id"].startswith(_MISSING):
+        return None
     rng = rng_for(seed, "sound_detail", *filters.values())
     item = _sound(seed, filters["clip_id"], filters) | _audience(rng)
     if _chance(rng, 0.5):
@@ -139,7 +147,8 @@ def sound_detail(seed: int, filters: Filters) -> Item:
         "related_items": _related_items(rng) if _chance(rng, 0.5) else None,
         "trend": _trend(rng, filters["period"]),
     }
-    return item | _undocumented(rng)
+    sound = item | _undocumented(rng)
+    return {"disliked": None, "like_count": None, "liked": None, "sound": sound}
 
 
 def _pool(filters: Filters) -> tuple[str, ...]:
@@ -222,8 +231,7 @@ def _audience(rng: Random) -> Item:
     split = sorted(rng.sample(range(1, 100), 2))
     scores = (split[0], split[1] - split[0], 100 - split[1])  # percentages
     levels = rng.sample((3, 4, 5), 3)
-    countries = rng.sample(AUDIENCE_COUNTRIES, 8)
-    interests = rng.sample(INTERESTS, 5)
+    countries, interests = rng.sample(AUDIENCE_COUNTRIES, 8), rng.sample(INTERESTS, 5)
     return {
         "longevity": {"popular_days": rng.randint(0, 7), "current_popularity": rng.randint(0, 100)},
         "audience_ages": [
@@ -231,18 +239,10 @@ def _audience(rng: Random) -> Item:
             for level, score in zip(levels, scores, strict=True)
         ],
         "audience_interests": [
-            {
-                "interest_info": {"id": key, "label": f"diversify_{key}", "value": value},
-                "score": rng.randint(90, 1500),
-            }
-            for key, value in interests
+            {"interest_info": info, "score": rng.randint(90, 1500)} for info in interests
         ],
         "audience_countries": [
-            {
-                "country_info": {"id": key, "label": label, "value": value},
-                "score": rng.randint(90, 1500),
-            }
-            for key, label, value in countries
+            {"country_info": info, "score": rng.randint(90, 1500)} for info in countries
         ],
     }
 

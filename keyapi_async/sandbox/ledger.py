@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
+from typing import Final
 
 from attrs import define, field
 
-from keyapi_async.sandbox.answers import COST, Answer
+from .answers import Answer
+from .settings import Settings
+
+COST: Final = 2  # credits
 
 
 @define(kw_only=True)
-class Recorded:
+class RecordedRequest:
     """One request; on the ledger from its arrival, completed once its answer is decided."""
 
     time: float
@@ -22,7 +26,7 @@ class Recorded:
     """The query string as it came over the wire."""
     params: Mapping[str, str]
     headers: Mapping[str, str]
-    """By lower-case name, without ``authorization``: the key is never stored."""
+    """By lower-case name, without `authorization`: the key is never stored."""
     authorized: bool
     page: int | None = None
     """The page asked for; None when the endpoint has no pages, or the request is not valid."""
@@ -40,10 +44,8 @@ class Recorded:
 class Ledger:
     """All requests in order of arrival, and the account they are paid from."""
 
-    balance: int | None = None
-    """Credits at the start; None for as many as it takes."""
-    bill_faults: bool = False
-    requests: list[Recorded] = field(factory=list)
+    settings: Settings
+    requests: list[RecordedRequest] = field(factory=list)
     spent: int = 0
     refused: int = 0
     _held: int = 0
@@ -51,7 +53,8 @@ class Ledger:
     @property
     def can_pay(self) -> bool:
         """Whether the account covers one more request, those under way included."""
-        return self.balance is None or self.spent + self._held + COST <= self.balance
+        balance = self.settings.credits
+        return balance is None or self.spent + self._held + COST <= balance
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -62,18 +65,18 @@ class Ledger:
         finally:
             self._held -= COST
 
-    def answered(self, record: Recorded, answer: Answer) -> None:
+    def record_answer(self, record: RecordedRequest, answer: Answer) -> None:
         """Complete the record; call it before the first byte that could tell the client."""
         record.status, record.code = answer.status, answer.code
         self.refused += HTTPStatus.TOO_MANY_REQUESTS in (answer.status, answer.code)
-        billing = answer.billing
-        self._bill(record, billed=billing == "always" or (billing == "maybe" and self.bill_faults))
+        is_billed = {"always": True, "never": False, "maybe": self.settings.bill_faults}
+        self._bill(record, is_billed=is_billed[answer.billing])
 
-    def lost(self, record: Recorded) -> None:
+    def record_loss(self, record: RecordedRequest) -> None:
         """Bill a request whose client got no whole answer, unless it has been billed already."""
         if record.status is None:
-            self._bill(record, billed=self.bill_faults)
+            self._bill(record, is_billed=self.settings.bill_faults)
 
-    def _bill(self, record: Recorded, *, billed: bool) -> None:
-        record.credits = COST if billed else 0
+    def _bill(self, record: RecordedRequest, *, is_billed: bool) -> None:
+        record.credits = COST if is_billed else 0
         self.spent += record.credits

@@ -5,26 +5,20 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import Future
-from contextlib import (
-    AbstractAsyncContextManager,
-    AsyncExitStack,
-    asynccontextmanager,
-    contextmanager,
-)
-from functools import partial
-from typing import TypeAlias
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import Any
 
 from aiohttp import web
-
-Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _BACKLOG = 1024  # a crawler may well open hundreds of connections at once
 
 
 @asynccontextmanager
-async def listening(
-    handler: Handler, host: str, port: int, keepalive: float
+async def serve(
+    handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+    host: str,
+    port: int,
+    keepalive: float,
 ) -> AsyncIterator[tuple[str, int]]:
     """Serve from the running event loop; yields the address."""
     server = web.Server(
@@ -50,32 +44,25 @@ async def listening(
 
 
 @contextmanager
-def in_thread(served: AbstractAsyncContextManager[object]) -> Iterator[None]:
+def run_in_thread(context: AbstractAsyncContextManager[Any]) -> Iterator[None]:
     """Keep an async context open in a thread with an event loop of its own."""
-    started: Future[Callable[[], object]] = Future()
+    runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+    loop = runner.get_loop()
 
-    async def main() -> None:
-        stop = asyncio.Event()
-        async with AsyncExitStack() as stack:
-            try:
-                await stack.enter_async_context(served)
-            except BaseException as error:  # noqa: BLE001 - handed to the thread that waits for it
-                started.set_exception(error)
-                return
-            loop = asyncio.get_running_loop()
-            started.set_result(partial(loop.call_soon_threadsafe, stop.set))
-            await stop.wait()
+    def run() -> None:
+        with runner:  # in the end it cancels what still runs
+            loop.run_forever()
 
     # A daemon: a test that never leaves the context must not keep the interpreter from exiting.
-    thread = threading.Thread(
-        target=lambda: asyncio.run(main()), name="keyapi-sandbox", daemon=True
-    )
+    thread = threading.Thread(target=run, name="keyapi-sandbox", daemon=True)
     thread.start()
     try:
-        stop_serving = started.result()
+        asyncio.run_coroutine_threadsafe(context.__aenter__(), loop).result()
         try:
             yield
         finally:
-            stop_serving()
+            closing = context.__aexit__(None, None, None)
+            asyncio.run_coroutine_threadsafe(closing, loop).result()
     finally:
+        loop.call_soon_threadsafe(loop.stop)
         thread.join()

@@ -4,47 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 from attrs import define, field
 
 Window: TypeAlias = Literal["sliding", "fixed", "leaky"]
+WINDOWS: Final[tuple[str, ...]] = get_args(Window)
 
 # Sums of float clock readings are off by less than this; no limiter should refuse over it.
 _ROUNDING = 1e-6
 
 
-class Limiter(Protocol):
-    """Decides, request by request, who is refused with a 429."""
-
-    def admits(self, now: float) -> bool:
-        """Whether a request arriving at ``now`` is let through (and counted)."""
-        ...
-
-
-def make_limiter(qps: float | None, window: Window, burst: int) -> Limiter:
-    """Return the limiter of that kind; ``qps=None`` admits everything."""
-    if qps is None:
-        return Unlimited()
-    if window == "leaky":
-        return LeakyBucket(qps=qps, burst=burst)
-    # A rate that is no whole number still allows whole requests: 0.5/s is one every two seconds.
-    capacity = max(1, math.floor(qps))
-    kind = SlidingWindow if window == "sliding" else FixedWindow
-    return kind(capacity=capacity, seconds=capacity / qps)
-
-
-class Unlimited:
-    """No limit at all."""
-
-    def admits(self, now: float) -> bool:  # noqa: ARG002
-        """Let everything through."""
-        return True
-
-
 @define
 class SlidingWindow:
-    """At most ``capacity`` requests in any ``seconds``; refused ones don't count."""
+    """At most `capacity` requests in any `seconds`; refused ones don't count."""
 
     capacity: int
     seconds: float
@@ -62,7 +35,7 @@ class SlidingWindow:
 
 @define
 class FixedWindow:
-    """At most ``capacity`` requests between two ticks of the clock; refused ones don't count."""
+    """At most `capacity` requests between two ticks of the clock; refused ones don't count."""
 
     capacity: int
     seconds: float
@@ -82,7 +55,7 @@ class FixedWindow:
 
 @define
 class LeakyBucket:
-    """nginx's ``limit_req rate=<qps>r/s burst=<burst> nodelay``; refused ones don't count."""
+    """nginx's `limit_req rate=<qps>r/s burst=<burst> nodelay`; refused ones don't count."""
 
     qps: float
     burst: int
@@ -98,3 +71,18 @@ class LeakyBucket:
             return False
         self._excess, self._last = excess, now
         return True
+
+
+Limiter: TypeAlias = SlidingWindow | FixedWindow | LeakyBucket
+
+
+def make_limiter(qps: float | None, window: Window, burst: int) -> Limiter | None:
+    """Return a limiter of that kind; None when there is no limit."""
+    if qps is None:
+        return None
+    if window == "leaky":
+        return LeakyBucket(qps=qps, burst=burst)
+    # A rate that is no whole number still allows whole requests: 0.5/s is one every two seconds.
+    capacity = max(1, math.floor(qps))
+    kind = SlidingWindow if window == "sliding" else FixedWindow
+    return kind(capacity=capacity, seconds=capacity / qps)

@@ -5,6 +5,10 @@ from __future__ import annotations
 
 from typing import Final
 
+ALL_REGIONS: Final = "all_regions"
+NO_INDUSTRY: Final = "nothing"
+NO_SEARCH: Final = "FALSE"
+
 # No word ends up as another word plus a number: that keeps numbered names unique.
 HASHTAG_WORDS: Final = (
     *("clean", "ufc", "superbowl", "gymtok", "booktok", "springoutfit", "mealprep", "snowday"),
@@ -40,28 +44,32 @@ COUNTRIES: Final = {
     "IN": "India",
     "VN": "Vietnam",
 }
-AUDIENCE_COUNTRIES: Final = (
-    ("1821275", "MO", "Macao"),
-    ("630336", "BY", "Belarus"),
-    ("2963597", "IE", "Ireland"),
-    ("1522867", "KZ", "Kazakhstan"),
-    ("2186224", "NZ", "New Zealand"),
-    ("660013", "FI", "Finland"),
-    ("597427", "LT", "Lithuania"),
-    ("2077456", "AU", "Australia"),
-    ("458258", "LV", "Latvia"),
-    ("3202326", "HR", "Croatia"),
-    ("2782113", "AT", "Austria"),
+AUDIENCE_COUNTRIES: Final = tuple(
+    dict(zip(("id", "label", "value"), entry.split(" ", 2), strict=True))
+    for entry in (
+        *("1821275 MO Macao", "630336 BY Belarus", "2963597 IE Ireland", "1522867 KZ Kazakhstan"),
+        *("2186224 NZ New Zealand", "660013 FI Finland", "597427 LT Lithuania"),
+        *("2077456 AU Australia", "458258 LV Latvia", "3202326 HR Croatia", "2782113 AT Austria"),
+    )
 )
-INTERESTS: Final = (
-    ("10058", "Extreme Sports"),
-    ("10060", "Sports News"),
-    ("10064", "Fishing, Hunting & Camping"),
-    ("10059", "Traditional Sports"),
-    ("10061", "Fitness"),
-    ("10004", "Scripted Drama"),
-    ("10011", "Other Talent"),
-    ("10049", "Entertainment News"),
-    ("10073", "Selfies"),
-    ("10081", "Street Interviews & Social Experiments"),
+INTERESTS: Final = tuple(
+    {"id": entry[:5], "label": f"diversify_{entry[:5]}", "value": entry[6:]}
+    for entry in (
+        *("10058 Extreme Sports", "10060 Sports News", "10064 Fishing, Hunting & Camping"),
+        *("10059 Traditional Sports", "10061 Fitness", "10004 Scripted Drama"),
+        *("10011 Other Talent", "10049 Entertainment News", "10073 Selfies"),
+        "10081 Street Interviews & Social Experiments",
+    )
 )
+INDUSTRIES: Final = {
+    f"{entry[:2]}000000000": entry[3:]
+    for entry in (
+        *("10 Education", "11 Vehicle & Transportation", "12 Baby, Kids & Maternity"),
+        *("13 Financial Services", "14 Beauty & Personal Care", "15 Tech & Electronics"),
+        *("17 Travel", "18 Household Products", "19 Pets", "21 Home Improvement"),
+        *("22 Apparel & Accessories", "23 News & Entertainment", "24 Business Services"),
+        *("25 Games", "26 Life Services", "27 Food & Beverage", "28 Sports & Outdoor"),
+        "29 Health",
+    )
+}
+"""Name by id of each first-level industry."""

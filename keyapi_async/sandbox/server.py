@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from keyapi_async.sandbox.endpoints import find_endpoint, parse_query
-from keyapi_async.sandbox.faults import Fault, Script
-from keyapi_async.sandbox.items import rng_for
-from keyapi_async.sandbox.ledger import Ledger, Recorded
-from keyapi_async.sandbox.lifecycle import in_thread, listening
-from keyapi_async.sandbox.service import Service
-from keyapi_async.sandbox.settings import Settings
+from .data import rows
+from .endpoints import find_list, parse_query
+from .faults import Fault
+from .ledger import Ledger, RecordedRequest
+from .lifecycle import run_in_thread, serve
+from .script import Script
+from .service import Service
+from .settings import Settings, check_change
 
 if TYPE_CHECKING:
     from typing import Self
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
     from keyapi_async import KeyAPIClient
 
 
-@define(kw_only=True, eq=False)
+@define(kw_only=True, eq=False, on_setattr=check_change)
 class Sandbox(Settings):
     """A stand-in for KeyAPI on the loopback interface: deterministic data, honest books.
 
-    ``async with`` serves it from the running event loop, on that loop's clock. A plain ``with``
+    `async with` serves it from the running event loop, on that loop's clock. A plain `with`
     serves it from a thread of its own. Its data, latencies and chance faults depend on nothing
-    but ``seed`` and the requests.
+    but `seed` and the requests.
 
     Example:
         >>> with Sandbox(qps=10) as sandbox:
@@ -41,7 +42,7 @@ class Sandbox(Settings):
     _ledger: Ledger = field(init=False, repr=False)
     _script: Script = field(init=False, repr=False)
     _service: Service = field(init=False, repr=False)
-    _listening: AbstractAsyncContextManager[tuple[str, int]] | None = field(
+    _server: AbstractAsyncContextManager[object] | None = field(
         default=None, init=False, repr=False
     )
     _thread: AbstractContextManager[None] | None = field(default=None, init=False, repr=False)
@@ -51,8 +52,8 @@ class Sandbox(Settings):
         """Check the settings and open the books."""
         # super() without arguments does not survive the slotted copy attrs makes of the class
         Settings.__attrs_post_init__(self)
-        self._ledger = Ledger(self.credits, bill_faults=self.bill_faults)
-        self._script = Script(self.faults, self.fault_rate, rng_for(self.seed, "faults"))
+        self._ledger = Ledger(self)
+        self._script = Script(self)
         self._service = Service(self, self._ledger, self._script)
 
     @property
@@ -70,7 +71,7 @@ class Sandbox(Settings):
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     @property
-    def requests(self) -> list[Recorded]:
+    def requests(self) -> list[RecordedRequest]:
         """Every request that reached the server, in order of arrival."""
         return self._ledger.requests
 
@@ -98,10 +99,9 @@ class Sandbox(Settings):
             path: Path or name of a list endpoint.
             params: Query parameters as on the wire; missing ones take their defaults.
         """
-        endpoint = find_endpoint(path)
-        if endpoint.items_key is None:
-            raise ValueError(f"path must be that of a list; got {path!r}")
-        return [json.loads(row) for row in self._service.items(parse_query(endpoint, params))]
+        endpoint = find_list(path)
+        listing = self._service.find_listing(endpoint, parse_query(endpoint, params))
+        return [json.loads(row) for row in rows(listing)]
 
     def fail(
         self,
@@ -125,29 +125,24 @@ class Sandbox(Settings):
         self._script.add((fault, *more), times=times, path=path, page=page)
 
     def heal(self) -> None:
-        """Drop all faults that :meth:`fail` announced and that have not happened yet."""
+        """Drop all faults that `fail` announced and that have not happened yet."""
         self._script.clear()
 
     async def __aenter__(self) -> Self:
-        if self._listening is not None:
+        if self._server is not None:
             raise RuntimeError("the sandbox is running already")
-        self._listening = listening(
-            self._service.handle, self.host, self.port, keepalive=self.keepalive
-        )
-        try:
-            self._address = await self._listening.__aenter__()
-        except BaseException:
-            self._listening = None
-            raise
+        server = serve(self._service.handle, self.host, self.port, keepalive=self.keepalive)
+        self._address = await server.__aenter__()
+        self._server = server
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        server, self._listening = self._listening, None
+        server, self._server = self._server, None
         if server is not None:
             await server.__aexit__(None, None, None)
 
     def __enter__(self) -> Self:
-        thread = in_thread(self)
+        thread = run_in_thread(self)
         thread.__enter__()
         self._thread = thread
         return self

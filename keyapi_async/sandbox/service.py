@@ -11,28 +11,22 @@ import uuid
 from aiohttp import web
 from attrs import define, evolve, field
 
-from keyapi_async.sandbox.answers import Answer
-from keyapi_async.sandbox.data import (
-    Listing,
-    bent_page,
-    render_detail,
-    render_page,
-    rows,
-    true_page,
-)
-from keyapi_async.sandbox.endpoints import (
-    BY_PATH,
+from .answers import Answer
+from .data import Listing, cut_page, render_detail, render_page
+from .endpoints import (
+    ENDPOINTS,
     BadParameterError,
+    DetailEndpoint,
+    ListEndpoint,
     Query,
-    find_endpoint,
-    find_paths,
     parse_query,
 )
-from keyapi_async.sandbox.faults import Fault, Script
-from keyapi_async.sandbox.items import rng_for
-from keyapi_async.sandbox.ledger import Ledger, Recorded
-from keyapi_async.sandbox.limits import Limiter, make_limiter
-from keyapi_async.sandbox.settings import Settings
+from .faults import Fault
+from .items import rng_for
+from .ledger import Ledger, RecordedRequest
+from .limits import Limiter, make_limiter
+from .script import Script
+from .settings import Settings
 
 # Close with a reset instead of a goodbye: linger on, for 0 seconds.
 _LINGER_0 = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
@@ -45,20 +39,8 @@ class Service:
     settings: Settings
     ledger: Ledger
     script: Script
-    _limiter: Limiter = field(init=False)
-    _bearer: str = field(init=False, repr=False)
-    _forbidden: frozenset[str] = field(init=False)
-    _retired: frozenset[str] = field(init=False)
-    _totals: dict[str, int] = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        """Derive what every request needs."""
-        settings = self.settings
-        self._limiter = make_limiter(settings.qps, settings.window, settings.burst)
-        self._bearer = f"Bearer {settings.api_key}"
-        self._forbidden = find_paths(settings.forbidden)
-        self._retired = find_paths(settings.retired)
-        self._totals = {find_endpoint(key).path: n for key, n in settings.totals.items()}
+    _limiter: Limiter | None = field(default=None, init=False)
+    _limits: tuple[object, ...] = field(default=(), init=False)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, and keep the books."""
@@ -66,44 +48,41 @@ class Service:
         number = len(self.ledger.requests)
         query = self._admit(record, request.method)
         if isinstance(query, Answer):
-            self.ledger.answered(record, query)
+            self.ledger.record_answer(record, query)
             return _response(query)
         fault = self.script.pick(query)
-        record.page, record.fault = query.page, fault.kind if fault else None
+        record.page, record.fault = query.page or None, fault.kind if fault else None
         with self.ledger.hold():
             try:
                 await self._wait(fault, number)
                 answer = self._answer(query, fault, number)
                 return await self._send(request, record, answer, fault)
             except asyncio.CancelledError:  # the client has gone
-                self.ledger.lost(record)
+                self.ledger.record_loss(record)
                 raise
 
-    def items(self, query: Query) -> tuple[str, ...]:
-        """Return the whole list a query is about, as JSON."""
-        return rows(self._listing(query))
-
-    def _arrive(self, request: web.BaseRequest) -> Recorded:
+    def _arrive(self, request: web.BaseRequest) -> RecordedRequest:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        record = Recorded(
+        record = RecordedRequest(
             time=asyncio.get_running_loop().time(),
             path=request.path,
             query=request.raw_path.partition("?")[2],
             params=dict(request.query),
-            authorized=headers.pop("authorization", None) == self._bearer,
+            authorized=headers.pop("authorization", None) == f"Bearer {self.settings.api_key}",
             headers=headers,
         )
         self.ledger.requests.append(record)
         return record
 
-    def _admit(self, record: Recorded, method: str) -> Query | Answer:
+    def _admit(self, record: RecordedRequest, method: str) -> Query | Answer:
         """Return the valid query, or the refusal."""
-        if not self._limiter.admits(record.time):
-            return Answer.error(429, retry_after=self.settings.retry_after)
-        endpoint = BY_PATH.get(record.path)
+        settings = self.settings
+        endpoint = next((each for each in ENDPOINTS if each.path == record.path), None)
+        if not self._is_within_limits(record.time):
+            return Answer.error(429, retry_after=settings.retry_after)
         refusals = {
             401: not record.authorized,
-            403: record.path in self._forbidden,
+            403: endpoint is not None and not endpoint.names.isdisjoint(settings.forbidden),
             404: endpoint is None,
             405: method != "GET",
             402: not self.ledger.can_pay,
@@ -115,6 +94,14 @@ class Service:
             return parse_query(endpoint, record.params)
         except BadParameterError as error:
             return Answer.error(400, str(error))
+
+    def _is_within_limits(self, now: float) -> bool:
+        settings = self.settings
+        limits = settings.qps, settings.window, settings.burst
+        if limits != self._limits:  # at the start, and whenever they are set
+            self._limits = limits
+            self._limiter = make_limiter(*limits)
+        return self._limiter is None or self._limiter.admits(now)
 
     async def _wait(self, fault: Fault | None, number: int) -> None:
         low, high = self.settings.latency_range
@@ -139,42 +126,41 @@ class Service:
         return answer
 
     def _data(self, query: Query, fault: Fault | None) -> bytes | None:
-        if query.endpoint.path in self._retired:
+        endpoint = query.endpoint
+        if not endpoint.names.isdisjoint(self.settings.retired):
             return b"null"
-        if query.page is None:
-            return render_detail(self.settings.seed, query)
-        listing = self._listing(query)
-        if fault:
-            page = bent_page(listing, query.page, query, fault)
-        else:
-            page = true_page(listing, query.page, query)
-        return render_page(query.endpoint, page)
+        if isinstance(endpoint, DetailEndpoint):
+            return render_detail(self.settings.seed, endpoint, query.filters)
+        page = cut_page(self.find_listing(endpoint, query), query, fault)
+        return render_page(endpoint, page)
 
-    def _listing(self, query: Query) -> Listing:
-        total = self._totals.get(query.endpoint.path)
-        return Listing(self.settings.seed, query.endpoint, query.filters, total)
+    def find_listing(self, endpoint: ListEndpoint, query: Query) -> Listing:
+        """Return the whole list a query is about."""
+        totals = self.settings.totals
+        total = totals.get(endpoint.name, totals.get(endpoint.path))
+        return Listing(self.settings.seed, endpoint, query.filters, total)
 
     async def _send(
-        self, request: web.BaseRequest, record: Recorded, answer: Answer, fault: Fault | None
+        self, request: web.BaseRequest, record: RecordedRequest, answer: Answer, fault: Fault | None
     ) -> web.StreamResponse:
         match fault:
             case Fault(kind="reset" | "disconnect" as kind):
-                self.ledger.lost(record)
+                self.ledger.record_loss(record)
                 _cut(request, reset=kind == "reset")
                 return web.Response()  # for aiohttp, which finds nobody to send it to
             case Fault(kind="truncated"):
-                self.ledger.answered(record, evolve(answer, code=None))
+                self.ledger.record_answer(record, evolve(answer, code=None))
                 response = await _begin(request, answer)
                 _cut(request, reset=False)
                 return response
             case Fault(kind="drip", seconds=seconds):
                 response = await _begin(request, answer)
                 await asyncio.sleep(seconds)
-                self.ledger.answered(record, answer)
+                self.ledger.record_answer(record, answer)
                 await response.write(answer.body[len(_half(answer)) :])
                 return response
             case _:
-                self.ledger.answered(record, answer)
+                self.ledger.record_answer(record, answer)
                 return _response(answer)
 
 

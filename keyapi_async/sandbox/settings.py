@@ -1,24 +1,41 @@
-"""What a sandbox can be told; checked when it is made."""
+"""What a sandbox can be told; checked when it is made and whenever it is changed."""
 
 from __future__ import annotations
 
 import ipaddress
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
 
-from attrs import define, field
+from attrs import Attribute, define, field
 
-from keyapi_async.sandbox.endpoints import find_endpoint, find_paths
-from keyapi_async.sandbox.faults import Fault
-from keyapi_async.sandbox.limits import Window
+from .endpoints import find_endpoint, find_list
+from .faults import Fault
+from .limits import WINDOWS, Window
 
-_WINDOWS = ("sliding", "fixed", "leaky")
-_MAX_PORT = 65_535
+_MAX_PORT: Final = 65_535
 
 
-@define(kw_only=True, eq=False)
+def check_change(settings: Settings, attribute: Attribute[Any], value: Any) -> Any:
+    """Check what a setting is set to while the sandbox is there.
+
+    Raises:
+        AttributeError: A setting that can't be changed any more.
+        ValueError: A value that can't be right.
+    """
+    if attribute.name in _FIXED:
+        raise AttributeError(f"{attribute.name} can't be changed; make a new Sandbox")
+    values = {"faults": settings.faults, "fault_rate": settings.fault_rate, attribute.name: value}
+    _check(values)
+    return value
+
+
+@define(kw_only=True, eq=False, on_setattr=check_change)
 class Settings:
     """How the sandbox behaves; every value has a default.
+
+    All but host, port, api_key, seed and keepalive may be set while it runs, from any thread;
+    what is set holds from the next request on.
 
     Raises:
         ValueError: A value that can't be right.
@@ -35,17 +52,17 @@ class Settings:
     window: Window = "sliding"
     """How the limit is kept: in any second, per second of the clock, or as nginx does."""
     burst: int = 0
-    """How many requests may come too early (``leaky`` only)."""
+    """How many requests may come too early (`leaky` only)."""
     retry_after: str | None = None
-    """The ``Retry-After`` header of a 429."""
+    """The `Retry-After` header of a 429."""
     latency: float | tuple[float, float] = 0.0
     """Seconds before an answer; a pair is a range to draw from."""
     credits: int | None = None
-    """What the account holds; a request costs 2. None for as many as it takes."""
+    """What the account held at the start; a request costs 2. None for as many as it takes."""
     forbidden: Collection[str] = ()
     """Endpoints (names or paths) the key may not call: 403."""
     retired: Collection[str] = ()
-    """Endpoints (names or paths) whose source is gone: code 0 with ``data`` null."""
+    """Endpoints (names or paths) whose source is gone: code 0 with `data` null."""
     totals: Mapping[str, int] = field(factory=dict)
     """Lengths of the unfiltered lists by endpoint (name or path)."""
     seed: int = 0
@@ -59,40 +76,66 @@ class Settings:
     keepalive: float = 75.0
     """Seconds until an idle connection is closed."""
 
-    def __attrs_post_init__(self) -> None:
-        """Refuse values that can't be right."""
-        low, high = self.latency_range
-        allowed = {
-            "host": (_is_loopback(self.host), "a loopback address"),
-            "port": (0 <= self.port <= _MAX_PORT, f"from 0 to {_MAX_PORT}"),
-            "qps": (self.qps is None or 0 < self.qps < math.inf, "above 0, or None"),
-            "window": (self.window in _WINDOWS, f"one of {', '.join(_WINDOWS)}"),
-            "burst": (self.burst >= 0, "0 or more"),
-            "latency": (0 <= low <= high < math.inf, "0 or more, or a (low, high) pair of such"),
-            "credits": (self.credits is None or self.credits >= 0, "0 or more, or None"),
-            "totals": (min(self.totals.values(), default=0) >= 0, "0 or more each"),
-            "fault_rate": (0 <= self.fault_rate <= 1, "from 0 to 1"),
-            "faults": (bool(self.faults) or not self.fault_rate, "given with fault_rate"),
-            "keepalive": (self.keepalive >= 0, "0 or more"),
-        }
-        for name, (is_right, rule) in allowed.items():
-            if not is_right:
-                raise ValueError(f"{name} must be {rule}; got {getattr(self, name)!r}")
-        find_paths((*self.forbidden, *self.retired))
-        for endpoint in map(find_endpoint, self.totals):
-            if endpoint.items_key is None:
-                raise ValueError(f"totals must be for lists; got {endpoint.name!r}")
-
     @property
     def latency_range(self) -> tuple[float, float]:
         """The least and the longest latency."""
-        if isinstance(self.latency, tuple):
-            return self.latency
-        return self.latency, self.latency
+        return _range(self.latency)
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse values that can't be right."""
+        _check({name: getattr(self, name) for name in (*_RULES, "faults")})
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+_FIXED: Final = frozenset({"host", "port", "api_key", "seed", "keepalive"})
+
+
+def _check(values: Mapping[str, Any]) -> None:
+    for name in values.keys() & _RULES.keys():
+        rule, is_right = _RULES[name]
+        try:
+            right = is_right(values[name])
+        except (TypeError, ValueError, AttributeError):
+            right = False
+        if not right:
+            raise ValueError(f"{name} must be {rule}; got {values[name]!r}")
+    if values["fault_rate"] and not values["faults"]:
+        raise ValueError(f"faults must be given with fault_rate; got {values['faults']!r}")
+
+
+def _range(latency: float | tuple[float, float]) -> tuple[float, float]:
+    return latency if isinstance(latency, tuple) else (latency, latency)
+
+
+def _is_latency(value: float | tuple[float, float]) -> bool:
+    low, high = _range(value)
+    return 0 <= low <= high < math.inf
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and value >= 0
+
+
+_ENDPOINTS: Final = (
+    "a collection of endpoints (names or paths)",
+    lambda value: all(find_endpoint(each) for each in value),
+)
+_RULES: Final[dict[str, tuple[str, Callable[[Any], bool]]]] = {
+    "host": (
+        "a loopback address",
+        lambda host: host == "localhost" or ipaddress.ip_address(host).is_loopback,
+    ),
+    "port": (f"from 0 to {_MAX_PORT}", lambda port: 0 <= port <= _MAX_PORT),
+    "qps": ("above 0, or None", lambda qps: qps is None or 0 < qps < math.inf),
+    "window": (f"one of {', '.join(WINDOWS)}", WINDOWS.__contains__),
+    "burst": ("0 or more", _is_count),
+    "latency": ("0 or more, or a (low, high) pair of such", _is_latency),
+    "credits": ("0 or more, or None", lambda value: value is None or _is_count(value)),
+    "forbidden": _ENDPOINTS,
+    "retired": _ENDPOINTS,
+    "totals": (
+        "lengths, 0 or more, by list endpoint (name or path)",
+        lambda totals: all(find_list(key) and _is_count(n) for key, n in totals.items()),
+    ),
+    "fault_rate": ("from 0 to 1", lambda rate: 0 <= rate <= 1),
+    "keepalive": ("0 or more", lambda seconds: seconds >= 0),
+}

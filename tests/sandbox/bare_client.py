@@ -1,4 +1,4 @@
-"""What the tests of the sandbox share: its paths, a bare client, and patience."""
+"""A bare client for the tests of the sandbox, which don't trust the real one."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Http:
 
 
 @asynccontextmanager
-async def opened(**settings: Any) -> AsyncIterator[Http]:
+async def open_http(**settings: Any) -> AsyncIterator[Http]:
     async with Sandbox(**settings) as sandbox, aiohttp.ClientSession() as session:
         yield Http(session, sandbox)
 
 
-async def eventually(condition: Callable[[], bool]) -> None:
+async def wait_until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():
             await asyncio.sleep(0.001)

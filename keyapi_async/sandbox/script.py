@@ -1,0 +1,83 @@
+"""Which request suffers which fault: those announced in their order, else some by chance."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from random import Random
+
+from attrs import define, field
+
+from .endpoints import ListEndpoint, Query, find_endpoint
+from .faults import Fault, check_positive
+from .items import rng_for
+from .settings import Settings
+
+
+@define(eq=False)
+class _Entry:
+    fault: Fault
+    left: float
+    path: str | None
+    page: int | None
+
+    def matches(self, query: Query) -> bool:
+        """Whether this is a request the entry is meant for."""
+        return (
+            self.path in (None, query.endpoint.path)
+            and self.page in (None, query.page)
+            and _can_strike(self.fault, query)
+        )
+
+
+@define
+class Script:
+    """The faults announced and not suffered yet, and the luck of everybody else."""
+
+    settings: Settings
+    _rng: Random = field(init=False)
+    _entries: list[_Entry] = field(factory=list, init=False)
+    # The test's thread writes the script while the server's reads it.
+    _lock: threading.Lock = field(factory=threading.Lock, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Draw from the seed."""
+        self._rng = rng_for(self.settings.seed, "faults")
+
+    def add(
+        self, faults: Iterable[Fault], *, times: int | None, path: str | None, page: int | None
+    ) -> None:
+        """Append faults to the script."""
+        left = float("inf") if times is None else check_positive("times", times)
+        path = None if path is None else find_endpoint(path).path
+        with self._lock:
+            self._entries += [_Entry(fault, left, path, page) for fault in faults]
+
+    def clear(self) -> None:
+        """Forget what was announced; what happens by chance stays."""
+        with self._lock:
+            self._entries.clear()
+
+    def pick(self, query: Query) -> Fault | None:
+        """Return what goes wrong with this request, if anything."""
+        with self._lock:
+            for entry in self._entries:
+                if entry.matches(query):
+                    entry.left -= 1
+                    if not entry.left:
+                        self._entries.remove(entry)
+                    return entry.fault
+        return self._pick_by_chance(query)
+
+    def _pick_by_chance(self, query: Query) -> Fault | None:
+        # Two draws for every request, so that one request's luck never depends on another's path.
+        hit, which = self._rng.random() < self.settings.fault_rate, self._rng.random()
+        if not hit:
+            return None
+        faults = self.settings.faults
+        fault = faults[int(which * len(faults))]
+        return fault if _can_strike(fault, query) else None
+
+
+def _can_strike(fault: Fault, query: Query) -> bool:
+    return not fault.is_of_pages or isinstance(query.endpoint, ListEndpoint)

@@ -1,0 +1,71 @@
+"""Starting and stopping: addresses, threads, connections."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+import threading
+
+import aiohttp
+import pytest
+
+from keyapi_async.sandbox import Fault, Sandbox
+from tests.sandbox.bare_client import HASHTAGS, Http, open_http, wait_until
+
+
+async def test_ipv6() -> None:
+    try:
+        async with Sandbox(host="::1") as sandbox:
+            assert sandbox.url.startswith("http://[::1]:")
+    except OSError:  # pragma: no cover - depends on the machine
+        pytest.skip("no IPv6 here")
+
+
+async def test_a_taken_port_is_an_os_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        sandbox = Sandbox(port=port)
+        with pytest.raises(OSError, match=f"{port}.*address already in use"):
+            await sandbox.__aenter__()
+        with pytest.raises(OSError, match=f"{port}.*address already in use"):
+            sandbox.__enter__()
+    async with sandbox:
+        assert sandbox.url.endswith(f":{port}")
+
+
+async def test_closing_cuts_what_is_stalled() -> None:
+    async with aiohttp.ClientSession() as session:
+        sandbox = Sandbox()
+        async with sandbox:
+            sandbox.fail(Fault.stall())
+            task = asyncio.create_task(Http(session, sandbox).send())
+            await wait_until(lambda: bool(sandbox.requests))
+        with pytest.raises(aiohttp.ClientError):
+            await task
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await Http(session, sandbox).send()
+
+
+async def test_idle_connections_are_closed() -> None:
+    async with open_http(keepalive=0.01) as http:
+        host, port = http.sandbox.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
+
+
+def test_threads_end_even_with_a_request_stalled() -> None:
+    with Sandbox() as sandbox:
+        sandbox.fail(Fault.stall())
+        host, port = sandbox.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as connection:
+            head = f"GET {HASHTAGS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sandbox-key"
+            connection.sendall(head.encode() + b"\r\n\r\n")
+            while not sandbox.requests:
+                pass
+            sandbox.__exit__()
+            assert connection.recv(1) == b""
+    gc.collect()
+    assert all(thread.name != "keyapi-sandbox" for thread in threading.enumerate())
