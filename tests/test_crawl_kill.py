@@ -19,7 +19,7 @@ from keyapi_async.crawl import grid
 from keyapi_async.crawl.plan import endpoint_of
 from keyapi_async.crawl.store import query_key
 from keyapi_async.queries import Query
-from keyapi_async.sandbox import Fault, Recorded, Sandbox
+from keyapi_async.sandbox import Fault, RecordedRequest, Sandbox
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 
@@ -51,13 +51,13 @@ asyncio.run(main())
 """
 
 
-class Tripwire(list[Recorded]):
+class Tripwire(list[RecordedRequest]):
     """The sandbox's book of requests; at the n-th entry it kills who sent it."""
 
     victim: subprocess.Popen[bytes] | None = None
     at = 0
 
-    def append(self, record: Recorded) -> None:
+    def append(self, record: RecordedRequest) -> None:
         super().append(record)
         if self.victim is not None and len(self) >= self.at:
             self.victim.send_signal(signal.SIGKILL)
