@@ -1,22 +1,27 @@
-"""Lists, pages and details as the API would send them: pure functions of seed and query."""
+"""Lists, pages and details as the API would send them: pure functions of seed, query and day."""
 
 from __future__ import annotations
 
 import math
+from datetime import date
 from functools import lru_cache
 from typing import Final
+from zlib import crc32
 
 from attrs import evolve, frozen
 
 from .answers import to_json
+from .days import FIRST_DAY, count_days
 from .endpoints import DetailEndpoint, ListEndpoint, Query
 from .faults import Fault
-from .items import Filters, Item, rng_for
+from .items import CLASSES, Item, Place, Scene, is_commercial
 from .names import INDUSTRIES, NO_INDUSTRY, NO_SEARCH
+from .popularity import rank_items, rng_for
 
-# Slots no list reaches, for items that are on none.
-_FRESH: Final = 10**9
-_NEW_ON_LIST: Final = 4  # the rank_diff_type of new entries
+# More candidates than any list has places, so that there is always something new.
+_SPARE: Final = 1200
+_PER_PLACE: Final = 8
+_FRESH: Final = 10**9  # from here on, items that are on no list
 
 
 @frozen
@@ -28,6 +33,12 @@ class Listing:
     filters: tuple[tuple[str, str], ...]
     total: int | None = None
     """Items of the list without filters that narrow it; None for the usual number."""
+    day: date = FIRST_DAY
+
+    @property
+    def scene(self) -> Scene:
+        """What its items depend on."""
+        return Scene(self.seed, dict(self.filters), count_days(self.day))
 
 
 @frozen
@@ -44,14 +55,38 @@ class Page:
 @lru_cache(maxsize=128)
 def rows(listing: Listing) -> tuple[str, ...]:
     """Return all items of a list, in order, as JSON."""
-    filters = dict(listing.filters)
-    total = _pool_size(listing, filters)
-    # Another period or order ranks the same items anew.
-    rng = rng_for(listing.seed, "order", filters["period"], filters.get("order_by"))
-    make = listing.endpoint.make_item
-    every = (make(listing.seed, filters, slot) for slot in rng.sample(range(total), total))
-    passing = [item for item in every if _passes(item, filters)]
-    return tuple(to_json(_set_rank(item, rank)) for rank, item in enumerate(passing, 1))
+    scene = listing.scene
+    before = {index: rank for rank, index in enumerate(_rank(listing, scene.day - 1), 1)}
+    places = [
+        Place(scene, index, rank, before.get(index))
+        for rank, index in enumerate(_rank(listing, scene.day), 1)
+    ]
+    if scene.filters.get("new_to_top_100") == "true":
+        new = [place for place in places if place.rank_before is None]
+        places = [evolve(place, rank=rank) for rank, place in enumerate(new, 1)]
+    return tuple(to_json(listing.endpoint.make_item(place)) for place in places)
+
+
+def _rank(listing: Listing, day: int) -> list[int]:
+    """Return the indices of what is on a list on a day, new to it or not."""
+    filters, total = dict(listing.filters), listing.total
+    region, industry = filters["region"], filters.get("industry_id", NO_INDUSTRY)
+    keyword = filters.get("search_keyword", NO_SEARCH)
+    rng = rng_for(listing.seed, "size", region, industry, keyword)
+    usual = rng.randint(*listing.endpoint.usual_total)
+    total = usual if total is None else total
+    candidates = range(_PER_PLACE * total + _SPARE)
+    if industry != NO_INDUSTRY or keyword != NO_SEARCH:
+        # Every second hashtag has an industry; any keyword finds some sounds.
+        first = crc32(keyword.encode()) % CLASSES
+        if industry != NO_INDUSTRY:
+            first = list(INDUSTRIES).index(industry) if industry in INDUSTRIES else len(candidates)
+        candidates = candidates[first::CLASSES]
+        total = math.ceil(total * rng.uniform(0.1, 0.35))
+    taste = (region, filters["period"], filters.get("order_by", ""))
+    ranked = rank_items(listing.seed, listing.endpoint.name, taste, day, candidates, total)
+    only_commercial = filters.get("commercial_music") == "true"
+    return [i for i in ranked if not only_commercial or is_commercial(listing.seed, i)]
 
 
 def cut_page(listing: Listing, query: Query, fault: Fault | None = None) -> Page:
@@ -79,7 +114,7 @@ def _falsify(page: Page, listing: Listing, query: Query, fault: Fault) -> Page: 
             last = math.ceil(page.total / query.size)
             return evolve(page, rows=cut_rows(min(query.page, last)), has_more=True)
         case "endless_fresh":
-            fresh = (_fresh(listing, start + i) for i in range(len(page.rows), query.size))
+            fresh = (_make_fresh(listing, start + i) for i in range(len(page.rows), query.size))
             return evolve(page, rows=(*page.rows, *fresh), has_more=True)
         case "repeat_page":
             return evolve(page, rows=cut_rows(query.page - 1))
@@ -116,37 +151,12 @@ def render_page(endpoint: ListEndpoint, page: Page) -> bytes:
 
 
 @lru_cache(maxsize=512)
-def render_detail(
-    seed: int, endpoint: DetailEndpoint, filters: tuple[tuple[str, str], ...]
-) -> bytes | None:
+def render_detail(seed: int, endpoint: DetailEndpoint, query: Query) -> bytes | None:
     """Return the `data` of a detail endpoint; None when there is no such hashtag or sound."""
-    data = endpoint.make_data(seed, dict(filters))
+    data = endpoint.make_data(Scene(seed, dict(query.filters), count_days(query.day)))
     return None if data is None else to_json(data).encode()
 
 
-def _pool_size(listing: Listing, filters: Filters) -> int:
-    industry = filters.get("industry_id", NO_INDUSTRY)
-    keyword = filters.get("search_keyword", NO_SEARCH)
-    if industry != NO_INDUSTRY and industry not in INDUSTRIES:
-        return 0
-    rng = rng_for(listing.seed, "size", filters["region"], industry, keyword)
-    usual = rng.randint(*listing.endpoint.usual_total)
-    total = usual if listing.total is None else listing.total
-    narrow = industry != NO_INDUSTRY or keyword != NO_SEARCH
-    return math.ceil(total * rng.uniform(0.2, 0.6)) if narrow else total
-
-
-def _passes(item: Item, filters: Filters) -> bool:
-    is_new = item.get("rank_diff_type") == _NEW_ON_LIST
-    return (is_new or filters.get("new_to_top_100") != "true") and (
-        item.get("if_cml") is True or filters.get("commercial_music") != "true"
-    )
-
-
-def _set_rank(item: Item, rank: int) -> Item:
-    return item | {"rank": rank} if "rank" in item else item
-
-
-def _fresh(listing: Listing, index: int) -> str:
-    make = listing.endpoint.make_item
-    return to_json(_set_rank(make(listing.seed, dict(listing.filters), _FRESH + index), index + 1))
+def _make_fresh(listing: Listing, index: int) -> str:
+    """An item that is on no list, for the end of a list that has none."""
+    return to_json(listing.endpoint.make_item(Place(listing.scene, _FRESH + index, index + 1)))

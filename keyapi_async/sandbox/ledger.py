@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date
 from http import HTTPStatus
 from typing import Final
 
@@ -21,6 +22,8 @@ class RecordedRequest:
 
     time: float
     """When it arrived, on the clock of the sandbox's event loop."""
+    day: date
+    """The sandbox's day when it arrived, by which it is answered."""
     path: str
     query: str
     """The query string as it came over the wire."""

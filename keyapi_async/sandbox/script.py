@@ -10,7 +10,7 @@ from attrs import define, field
 
 from .endpoints import ListEndpoint, Query, find_endpoint
 from .faults import Fault, check_positive
-from .items import rng_for
+from .popularity import rng_for
 from .settings import Settings
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
@@ -29,7 +31,7 @@ class Sandbox(Settings):
 
     `async with` serves it from the running event loop, on that loop's clock. A plain `with`
     serves it from a thread of its own. Its data, latencies and chance faults depend on nothing
-    but `seed` and the requests.
+    but `seed`, `day` and the requests.
 
     Example:
         >>> with Sandbox(qps=10) as sandbox:
@@ -92,16 +94,20 @@ class Sandbox(Settings):
 
         return KeyAPIClient(self.api_key, base_url=self.url, **kwargs)
 
-    def items(self, path: str, **params: str) -> list[dict[str, Any]]:
-        """Return every item of a list, in order: what a perfect crawl would bring home.
+    def items(self, path: str, *, day: date | None = None, **params: str) -> list[dict[str, Any]]:
+        """Return every item of a list, in order: what a perfect crawl would find.
 
         Args:
             path: Path or name of a list endpoint.
+            day: Of that day; by default of the day it is.
             params: Query parameters as on the wire; missing ones take their defaults.
+
+        Raises:
+            ValueError: There is no such list, or it doesn't take such a value.
         """
         endpoint = find_list(path)
-        listing = self._service.find_listing(endpoint, parse_query(endpoint, params))
-        return [json.loads(row) for row in rows(listing)]
+        query = parse_query(endpoint, params, self.day if day is None else day)
+        return [json.loads(row) for row in rows(self._service.find_listing(endpoint, query))]
 
     def fail(
         self,
@@ -134,10 +140,12 @@ class Sandbox(Settings):
         server = serve(self._service.handle, self.host, self.port, keepalive=self.keepalive)
         self._address = await server.__aenter__()
         self._server = server
+        self._calendar.follow(asyncio.get_running_loop().time, self.day)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         server, self._server = self._server, None
+        self._calendar.follow(None, self.day)
         if server is not None:
             await server.__aexit__(None, None, None)
 

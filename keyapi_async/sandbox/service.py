@@ -22,9 +22,9 @@ from .endpoints import (
     parse_query,
 )
 from .faults import Fault
-from .items import rng_for
 from .ledger import Ledger, RecordedRequest
 from .limits import Limiter, make_limiter
+from .popularity import rng_for
 from .script import Script
 from .settings import Settings
 
@@ -65,6 +65,7 @@ class Service:
         headers = {name.lower(): value for name, value in request.headers.items()}
         record = RecordedRequest(
             time=asyncio.get_running_loop().time(),
+            day=self.settings.day,
             path=request.path,
             query=request.raw_path.partition("?")[2],
             params=dict(request.query),
@@ -91,7 +92,7 @@ class Service:
         if status is not None or endpoint is None:
             return Answer.error(status or 404)
         try:
-            return parse_query(endpoint, record.params)
+            return parse_query(endpoint, record.params, record.day)
         except BadParameterError as error:
             return Answer.error(400, str(error))
 
@@ -130,7 +131,7 @@ class Service:
         if not endpoint.names.isdisjoint(self.settings.retired):
             return b"null"
         if isinstance(endpoint, DetailEndpoint):
-            return render_detail(self.settings.seed, endpoint, query.filters)
+            return render_detail(self.settings.seed, endpoint, query)
         page = cut_page(self.find_listing(endpoint, query), query, fault)
         return render_page(endpoint, page)
 
@@ -138,7 +139,7 @@ class Service:
         """Return the whole list a query is about."""
         totals = self.settings.totals
         total = totals.get(endpoint.name, totals.get(endpoint.path))
-        return Listing(self.settings.seed, endpoint, query.filters, total)
+        return Listing(self.settings.seed, endpoint, query.filters, total, query.day)
 
     async def _send(
         self, request: web.BaseRequest, record: RecordedRequest, answer: Answer, fault: Fault | None

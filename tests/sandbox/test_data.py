@@ -56,13 +56,12 @@ def test_the_same_seed_gives_the_same_list(endpoint: str) -> None:
         ("videos", {"order_by": "like"}),
     ],
 )
-def test_another_period_or_order_ranks_the_same_items_anew(
-    endpoint: str, params: dict[str, str]
-) -> None:
+def test_another_period_or_order_ranks_anew(endpoint: str, params: dict[str, str]) -> None:
     key = LISTS[endpoint]
     one, other = ([item[key] for item in items(endpoint, **each)] for each in ({}, params))
-    assert one != other
-    assert set(one) == set(other)
+    assert 0.2 < len(set(one) & set(other)) / len(one) < 0.8
+    common = [each for each in one if each in other]
+    assert common != [each for each in other if each in one]
 
 
 @pytest.mark.parametrize(
