@@ -19,7 +19,7 @@ _BLOCKS: Final = 32
 _MOOD_DAYS: Final = 5  # from one mood of a region to the next
 
 
-def rng_for(*key: object) -> Random:
+def make_rng(*key: object) -> Random:
     """Return a generator that depends on nothing but the key."""
     return Random("\x1f".join(map(str, key)))
 
@@ -77,7 +77,7 @@ def find_life(seed: int, kind: str, index: int) -> Life:
 
 @lru_cache(maxsize=128)
 def _draw_lives(seed: int, kind: str, block: int) -> tuple[Life, ...]:
-    random = rng_for(seed, kind, "lives", block).random
+    random = make_rng(seed, kind, "lives", block).random
     lives = list[Life]()
     for _ in range(_BLOCK):
         cycle = 30 + int(100 * random())
@@ -102,7 +102,7 @@ def _rate_items(seed: int, kind: str, count: int, day: int) -> list[float]:
 
 @lru_cache(maxsize=256)
 def _draw_many(count: int, *key: object) -> list[float]:
-    random = rng_for(*key).random
+    random = make_rng(*key).random
     return [random() for _ in range(count)]
 
 

@@ -26,6 +26,8 @@ def check_change(settings: Settings, attribute: Attribute[Any], value: Any) -> A
         ValueError: A value that can't be right.
     """
     name = attribute.alias or attribute.name
+    if not attribute.init:
+        return value
     if name in _FIXED:
         raise AttributeError(f"{name} can't be changed; make a new Sandbox")
     _check({"faults": settings.faults, "fault_rate": settings.fault_rate, name: value})
@@ -113,14 +115,14 @@ _FIXED: Final = frozenset({"host", "port", "api_key", "seed", "keepalive"})
 
 
 def _check(values: Mapping[str, Any]) -> None:
-    for name in values.keys() & _RULES.keys():
-        rule, is_right = _RULES[name]
+    for name, value in values.items():
+        rule, is_right = _RULES.get(name, ("", lambda _: True))
         try:
-            right = is_right(values[name])
+            right = is_right(value)
         except (TypeError, ValueError, AttributeError):
             right = False
         if not right:
-            raise ValueError(f"{name} must be {rule}; got {values[name]!r}")
+            raise ValueError(f"{name} must be {rule}; got {value!r}")
     if values["fault_rate"] and not values["faults"]:
         raise ValueError(f"faults must be given with fault_rate; got {values['faults']!r}")
 
