@@ -75,7 +75,7 @@ def find_life(seed: int, kind: str, index: int) -> Life:
     return _draw_lives(seed, kind, block % _BLOCKS)[place]
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=3 * _BLOCKS)
 def _draw_lives(seed: int, kind: str, block: int) -> tuple[Life, ...]:
     random = make_rng(seed, kind, "lives", block).random
     lives = list[Life]()
@@ -86,7 +86,7 @@ def _draw_lives(seed: int, kind: str, block: int) -> tuple[Life, ...]:
     return tuple(lives)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _rate_items(seed: int, kind: str, count: int, day: int) -> list[float]:
     """Rate the first items by level (its logarithm) and charm."""
     blocks = (
@@ -100,7 +100,7 @@ def _rate_items(seed: int, kind: str, count: int, day: int) -> list[float]:
     return [math.log(ripe) - ripe + charm for ripe, charm in ripeness[:count]]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _draw_many(count: int, *key: object) -> list[float]:
     random = make_rng(*key).random
     return [random() for _ in range(count)]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ipaddress
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import Any, Final
 
 from attrs import Attribute, define, field
 
-from .days import FIRST_DAY, Calendar
+from .days import FIRST_DAY, Calendar, is_date
 from .endpoints import find_endpoint, find_list
 from .faults import Fault
 from .limits import WINDOWS, Window
@@ -165,7 +165,7 @@ _RULES: Final[dict[str, tuple[str, Callable[[Any], bool]]]] = {
         "lengths, 0 or more, by list endpoint (name or path)",
         lambda totals: all(find_list(key) and _is_count(n) for key, n in totals.items()),
     ),
-    "day": ("a date", lambda day: isinstance(day, date) and not isinstance(day, datetime)),
+    "day": ("a date", is_date),
     "day_seconds": ("above 0, or None", _is_rate),
     "fault_rate": ("from 0 to 1", lambda rate: 0 <= rate <= 1),
     "keepalive": ("0 or more", lambda seconds: seconds >= 0),
