@@ -284,8 +284,8 @@ def _count_views(scene: Scene, index: int, share: float | None = None) -> Item:
     """Views and posts in the period, or that share of all; from day to day they grow."""
     size = draw(scene.seed, "size", index)
     ratio = 37 * size % 1
-    # From 10^6.5 to 10^10 in all; now and then one passes 2^40.
-    views = 10 ** (6.5 + 3.5 * size if size < 0.98 else 14)
+    # Most have 10^5 to 10^10 in the end; now and then one passes 2^40.
+    views = 10 ** (5.3 + 3 * size if size < 0.98 else 12.5)
     views *= _SHARES[scene.filters["period"]] if share is None else share
     if scene.region != ALL_REGIONS:
         views *= 0.05 + 0.3 * draw(scene.seed, scene.region, index)

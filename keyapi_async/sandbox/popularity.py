@@ -65,8 +65,8 @@ class Life(NamedTuple):
         age = self.age(day)
         ripeness = age / self.pace
         boom = 1 - (1 + ripeness) * math.exp(-ripeness)
-        cycles = (day - self.birth) // self.cycle + 0.7 * boom + 0.3 * age / self.cycle
-        return 1 + 3 * cycles if cycles >= 0 else math.exp(3 * cycles)
+        cycles = (day - self.birth) // self.cycle + 0.9 * boom + 0.1 * age / self.cycle
+        return (1 + cycles) ** 3 if cycles >= 0 else math.exp(3 * cycles)
 
 
 def find_life(seed: int, kind: str, index: int) -> Life:
