@@ -38,6 +38,8 @@ STALE_PAGES = 2
 class Page(Received, Generic[ItemT]):
     """One page of a list; both shapes of `data.pagination` give the same.
 
+    `raw` is the whole `data`.
+
     Attributes:
         items: The items, in order.
         number: Number of the page as the server says, from 1.
@@ -53,12 +55,6 @@ class Page(Received, Generic[ItemT]):
     size: int | None = None
     total: int | None = None
     request_id: str | None = None
-
-    @property
-    def raw(self) -> dict[str, Any]:
-        """The whole `data`, exactly as received."""
-        data: dict[str, Any] = source_of(self).data
-        return data
 
 
 def page_from(answer: Answer[Any], query: ListQuery[ItemT]) -> Page[ItemT]:
@@ -76,7 +72,7 @@ def page_from(answer: Answer[Any], query: ListQuery[ItemT]) -> Page[ItemT]:
         has_more=place.has_more,
         request_id=answer.request_id,
     )
-    attach(page, source)
+    attach(page, source.inside(""))
     return page
 
 
