@@ -240,3 +240,46 @@ async def test_a_server_error_is_retried_within_the_page(sandbox, client):
     assert caught.value.attempts == 4
     assert len(await pager.collect()) == 100
     assert pages_asked(sandbox) == [1, 2, 2, 2, 2, 2, 3, 4, 5]
+
+
+async def test_what_dedupe_dropped_is_counted(sandbox, client):
+    sandbox.fail(Fault.shift(2), page=3)
+    sandbox.fail(Fault.repeat_page(), page=5)
+    pager = client.trending.iter_hashtags()
+    assert pager.duplicates == 0
+    found = await pager.collect()
+    assert (len(found), pager.total, pager.duplicates) == (78, 100, 22)
+    assert len(found) + pager.duplicates == pager.total
+
+
+async def test_without_dedupe_nothing_counts_as_dropped(sandbox, client):
+    sandbox.fail(Fault.shift(2), page=3)
+    pager = client.trending.iter_hashtags(dedupe=False)
+    await pager.collect()
+    assert pager.duplicates == 0
+
+
+@pytest.mark.parametrize("shifted", [0, 2])
+async def test_what_was_yielded_before_a_checkpoint_is_no_duplicate(sandbox, client, shifted):
+    first = client.trending.iter_hashtags(max_items=25)
+    await first.collect()
+    if shifted:
+        sandbox.fail(Fault.shift(shifted), page=3)
+    rest = client.trending.iter_hashtags(start=first.checkpoint())
+    assert len(await rest.collect()) == 75 - shifted
+    assert rest.duplicates == shifted
+
+
+async def test_the_position_is_that_of_the_checkpoint(sandbox, client):
+    pager = client.trending.iter_hashtags(start_page=2)
+    assert pager.position() == (2, 0)
+    positions = []
+    async with aclosing(aiter(pager)) as items:
+        async for _ in items:
+            checkpoint = pager.checkpoint()
+            assert pager.position() == (checkpoint.page, checkpoint.offset)
+            positions.append(pager.position())
+    assert positions[:2] == [(2, 1), (2, 2)]
+    assert positions[18:22] == [(2, 19), (3, 0), (3, 1), (3, 2)]
+    assert positions[-2:] == [(5, 19), (None, 0)]
+    assert pager.position() == (None, 0)

@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import copy
 import enum
+import inspect
 import pickle
 import re
-from typing import Any
+from typing import Any, get_type_hints
 from urllib.parse import parse_qsl
 
+import attrs
 import pytest
 from attrs.exceptions import FrozenInstanceError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keyapi_async.queries import (
+from keyapi_async import (
+    ENDPOINTS,
+    DetailQuery,
+    Hashtag,
+    HashtagDetailQuery,
+    HashtagsQuery,
+    ListQuery,
+    MusicDetailQuery,
+    MusicQuery,
+    Sound,
+    Video,
     VideosQuery,
+    reference,
 )
+from keyapi_async.trending import Trending
+from tests.core.documented_bodies import example
 from tests.core.documented_queries import CLASSES, DEFAULTS, PATHS, wire
-from tests.core.one_answer import query_of
+from tests.core.full_items import at
+from tests.core.one_answer import query_of, read
 
 # -- what is sent ----------------------------------------------------------------------------------
 
@@ -168,3 +184,71 @@ def test_the_wire_strings_make_the_same_query_again(data: st.DataObject, endpoin
     assert re.findall(r"(?:^|&)(\w+)=", text) == names
     assert re.fullmatch(r"[\w.~&=%-]+", text, re.ASCII)
     assert CLASSES[endpoint](**dict(parse_qsl(text, strict_parsing=True))) == query
+
+
+# -- descriptors -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_a_descriptor_agrees_with_its_shape_its_model_and_its_method(name: str) -> None:
+    query = ENDPOINTS[name]
+    assert (query.name, query) == (name, CLASSES[name])
+    assert inspect.iscoroutinefunction(getattr(Trending, name))
+    assert query.noun in ("hashtag", "video", "sound")
+    model = read(name, example(name)["data"])
+    if issubclass(query, ListQuery):
+        shape = get_type_hints(query.shape)
+        assert shape.keys() == {query.data_key, "pagination"}
+        assert shape[query.data_key] == tuple[query.item, ...]
+        assert hasattr(Trending, f"iter_{name}")
+        [model] = model.items
+    else:
+        assert issubclass(query, DetailQuery)
+        assert query.subject in attrs.fields_dict(query)
+        if query.data_key:
+            assert get_type_hints(query.shape)[query.data_key] is query.item
+        else:
+            assert query.shape is query.item
+    assert type(model) is query.item
+    assert query.id_of(model) == str(at(model, tuple(query.item_key.split("."))))
+    assert "" not in query.regions
+    assert query().region in query.regions  # type: ignore[attr-defined]
+
+
+def test_the_regions_of_a_descriptor() -> None:
+    assert HashtagsQuery.regions == {"all_regions": "All regions", **reference.REGIONS}
+    assert HashtagDetailQuery.regions == HashtagsQuery.regions
+    assert MusicQuery.regions == MusicDetailQuery.regions == reference.REGIONS
+    assert VideosQuery.regions == reference.VIDEO_REGIONS
+    with pytest.raises(TypeError):
+        VideosQuery.regions["XX"] = "nowhere"  # type: ignore[index]
+    with pytest.raises(TypeError):
+        ENDPOINTS["novel"] = VideosQuery  # type: ignore[index]
+
+
+def test_a_list_leads_to_the_detail_of_an_item_in_the_same_region_and_period() -> None:
+    hashtag, sound = Hashtag(hashtag_id="1", hashtag_name="clean"), Sound(clip_id="7")
+    assert HashtagsQuery(region="GB", period=30, page=2).detail(hashtag) == HashtagDetailQuery(
+        region="GB", period=30, hashtag_name="clean"
+    )
+    assert MusicQuery(region="GB", search_keyword="x").detail(sound) == MusicDetailQuery(
+        region="GB", clip_id="7"
+    )
+    assert VideosQuery().detail(Video(item_id="1")) is None
+
+
+def test_an_item_whose_name_can_not_be_asked_for_has_no_detail() -> None:
+    assert HashtagsQuery().detail(Hashtag(hashtag_id="1", hashtag_name="#")) is None
+
+
+@pytest.mark.parametrize("endpoint", CLASSES)
+def test_a_number_and_its_digits_are_one_query(endpoint: str) -> None:
+    cls: Any = CLASSES[endpoint]
+    assert cls(period=30) == cls(period="30")
+    assert hash(cls(period=30)) == hash(cls(period="30"))
+    assert repr(cls(period=30)) == repr(cls(period="30"))
+    assert {cls(period=7), cls(period="7"), cls()} == {cls()}
+
+
+def test_queries_of_different_endpoints_are_never_equal() -> None:
+    assert len({cls() for cls in CLASSES.values()}) == 5

@@ -6,8 +6,11 @@ import json
 
 import pytest
 
-from keyapi_async.raw import loads
+from keyapi_async import Video
+from keyapi_async.raw import loads, position_of
 from tests.core.one_answer import read_body
+
+VIDEOS = b'{"code": 0, "data": {"videos": [%b], "pagination": {"page": 1, "has_more": false}}}'
 
 
 @pytest.mark.parametrize(
@@ -83,20 +86,12 @@ def test_the_text_of_an_item_is_what_was_received_letter_for_letter(value: str) 
 
 
 def test_an_item_with_half_an_emoji_has_a_text_too() -> None:
-    body = (
-        b'{"code": 0, "data": {"videos": [{"item_id": "1", "title": "cut \\ud83d"}],'
-        b' "pagination": {"page": 1, "has_more": false}}}'
-    )
-    page = read_body("videos", body)
+    page = read_body("videos", VIDEOS % b'{"item_id": "1", "title": "cut \\ud83d"}')
     assert json.loads(page.items[0].raw_json)["title"] == "cut \ud83d"
 
 
 def test_an_item_that_is_no_utf8_has_a_text_too() -> None:
-    body = (
-        b'{"code": 0, "data": {"videos": [{"item_id": "1", "cut": "\xff"}],'
-        b' "pagination": {"page": 1, "has_more": false}}}'
-    )
-    page = read_body("videos", body)
+    page = read_body("videos", VIDEOS % b'{"item_id": "1", "cut": "\xff"}')
     assert json.loads(page.items[0].raw_json) == {"item_id": "1", "cut": "\ufffd"}
 
 
@@ -110,7 +105,11 @@ def test_what_stands_beside_the_data_does_not_matter_to_it() -> None:
 @pytest.mark.parametrize("count", [0, 1, 20, 21, 1000])
 def test_a_page_of_any_length_knows_its_items(count: int) -> None:
     items = ",".join(f'{{"item_id": "{number}"}}' for number in range(count))
-    place = '{"page": 1, "has_more": false}'
-    body = f'{{"code": 0, "data": {{"videos": [{items}], "pagination": {place}}}}}'
-    page = read_body("videos", body.encode())
+    page = read_body("videos", VIDEOS % items.encode())
     assert [item.raw["item_id"] for item in page.items] == [str(n) for n in range(count)]
+
+
+def test_an_item_knows_where_in_its_list_it_stood() -> None:
+    page = read_body("videos", VIDEOS % b'{"item_id": "1"}, {"item_id": "2"}, {"item_id": "3"}')
+    assert [position_of(item) for item in page.items] == [1, 2, 3]
+    assert position_of(Video(item_id="1")) == 1  # made by hand

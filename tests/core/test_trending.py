@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
 
-from keyapi_async import ParameterError
+from keyapi_async import (
+    HashtagDetail,
+    HashtagDetailQuery,
+    HashtagsQuery,
+    KeyAPIClient,
+    MusicDetailQuery,
+    MusicQuery,
+    ParameterError,
+    VideosQuery,
+)
+from keyapi_async.sandbox import Sandbox
 from keyapi_async.trending import Trending
 from tests.core.documented_bodies import LISTS
 from tests.core.documented_queries import DEFAULTS, PATHS, wire
+from tests.core.listings import ids, pages_asked
 from tests.core.one_answer import query_of, trending
 
 
@@ -83,3 +95,74 @@ def test_the_methods_have_the_designed_parameters(name: str) -> None:
 def test_names_and_ids_can_be_given_by_position() -> None:
     assert wire(query_of("hashtag_detail", "#clean")).endswith("&hashtag_name=clean")
     assert wire(query_of("music_detail", 7)).endswith("&clip_id=7")
+
+
+# -- by descriptor ---------------------------------------------------------------------------------
+
+
+async def test_a_page_by_its_query_is_that_of_the_method(
+    sandbox: Sandbox, client: KeyAPIClient
+) -> None:
+    pages = [
+        await client.trending.page(MusicQuery(page=2, limit=7, region="GB")),
+        await client.trending.music(page=2, limit=7, region="GB"),
+    ]
+    assert pages[0].items == pages[1].items
+    assert (pages[0].number, pages[0].size, len(pages[0].items)) == (2, 7, 7)
+    assert len({request.query for request in sandbox.requests}) == 1
+
+
+async def test_a_detail_by_its_query_is_that_of_the_method(
+    sandbox: Sandbox, client: KeyAPIClient
+) -> None:
+    trending = client.trending
+    hashtag = HashtagDetailQuery(hashtag_name="clean", period=365)
+    assert await trending.detail(hashtag) == await trending.hashtag_detail("#clean", period=365)
+    sound = MusicDetailQuery(clip_id=7, region="GB")
+    assert await trending.detail(sound) == await trending.music_detail("7", region="GB")
+    assert len({request.query for request in sandbox.requests}) == 2
+
+
+async def test_a_detail_knows_the_id_of_its_answer(client: KeyAPIClient) -> None:
+    for call in (client.trending.hashtag_detail, client.trending.music_detail):
+        one, other = await call(), await call()
+        assert one == other
+        assert one.request_id
+        assert one.request_id != other.request_id
+        assert pickle.loads(pickle.dumps(one)).request_id == one.request_id
+    music = await client.trending.music_detail()
+    assert music.sound.raw == music.raw["sound"]
+    assert HashtagDetail(hashtag_id="1", hashtag_name="a").request_id is None
+
+
+async def test_the_detail_of_every_item_of_a_page_can_be_asked_for(client: KeyAPIClient) -> None:
+    for query in (HashtagsQuery(limit=3, region="GB"), MusicQuery(limit=3)):
+        for item in (await client.trending.page(query)).items:
+            detail = query.detail(item)
+            assert detail is not None
+            found = await client.trending.detail(detail)
+            assert detail.id_of(found) == query.id_of(item)
+
+
+async def test_an_iterator_by_its_query_begins_at_its_page_with_its_limit(
+    sandbox: Sandbox, client: KeyAPIClient
+) -> None:
+    query = HashtagsQuery(page=3, limit=10)
+    items = await client.trending.iterate(query, max_items=15).collect()
+    assert [item.hashtag_id for item in items] == ids(sandbox)[20:35]
+    assert pages_asked(sandbox) == [3, 4]
+    items = await client.trending.iterate(query, page_size=20, start_page="5").collect()
+    assert [item.hashtag_id for item in items] == ids(sandbox)[80:]
+
+
+def test_a_query_of_a_later_page_can_not_go_with_a_checkpoint() -> None:
+    start = trending().iterate(VideosQuery()).checkpoint()
+    assert trending().iterate(VideosQuery(), start=start).checkpoint() == start
+    with pytest.raises(ParameterError, match=r"^start_page must be left out .*, not 3$"):
+        trending().iterate(VideosQuery(page=3), start=start)
+
+
+@pytest.mark.parametrize("endpoint", LISTS)
+def test_a_misspelt_option_of_an_iterator_is_a_type_error(endpoint: str) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'page_siz'"):
+        getattr(trending(), f"iter_{endpoint}")(page_siz=3)
