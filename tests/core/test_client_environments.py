@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import threading
 from itertools import pairwise
@@ -15,7 +16,11 @@ from keyapi_async.sandbox import Fault, Sandbox
 
 
 async def two_clients_and_a_sandbox():
-    async with Sandbox() as sandbox, sandbox.client() as one, sandbox.client() as two:
+    async with (
+        Sandbox() as sandbox,
+        sandbox.client() as one,
+        sandbox.client(timeout=math.inf) as two,
+    ):
         sandbox.fail(Fault.status(503))
         pages = await asyncio.gather(
             one.trending.hashtags(),
