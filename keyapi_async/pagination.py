@@ -254,7 +254,11 @@ class Pager(Generic[ItemT]):
 
     def _rest(self, page: Page[ItemT]) -> Iterator[Page[ItemT]]:
         items = tuple(self._unread(page))
-        yield page if len(items) == len(page.items) else _with_items(page, items)
+        if len(items) < len(page.items):
+            source = source_of(page)
+            page = attrs.evolve(page, items=items)
+            attach(page, source)
+        yield page
 
     def _unread(self, page: Page[ItemT]) -> Iterator[ItemT]:
         """What of a page is to be yielded; the state moves on with each item."""
@@ -389,12 +393,6 @@ class Pager(Generic[ItemT]):
             self.stop_reason = StopReason.EXHAUSTED
         else:
             self._next = start.page
-
-
-def _with_items(page: Page[ItemT], items: tuple[ItemT, ...]) -> Page[ItemT]:
-    some = attrs.evolve(page, items=items)
-    attach(some, source_of(page))
-    return some
 
 
 def _at_most(name: str, value: int | None) -> int:
