@@ -66,7 +66,3 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> d
     if item.get_closest_marker("real_time"):
         return {"real": asyncio.new_event_loop}
     return {"driven": DrivenClockLoop}
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "real_time: needs the real clock")
