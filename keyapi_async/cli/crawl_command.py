@@ -13,8 +13,14 @@ from keyapi_async.cli.app import app
 from keyapi_async.cli.display import Display, choose_form
 from keyapi_async.cli.failures import INCOMPLETE, INTERRUPTED, USAGE, CommandError, option
 from keyapi_async.cli.messages import count, show
-from keyapi_async.cli.options import Requests
-from keyapi_async.cli.query_options import LISTS, list_known, query_options, with_options
+from keyapi_async.cli.options import AllowUnknown, Requests
+from keyapi_async.cli.query_options import (
+    LISTS,
+    check_known,
+    list_known,
+    query_options,
+    with_options,
+)
 from keyapi_async.cli.runner import connected, on_signal, perform
 from keyapi_async.cli.status_command import summary_lines
 from keyapi_async.crawl import Crawl, CrawlFile, CrawlOptions, Plan, Progress
@@ -29,6 +35,7 @@ else:
 @with_options(query_options(*LISTS.values(), several=True))
 def crawl(  # noqa: D417 - the options say what they are
     *endpoints: Endpoint,
+    allow_unknown: AllowUnknown = False,
     choice: crawl_options.Choice = crawl_options.Choice(),  # noqa: B008 - frozen
     limits: crawl_options.Limits = crawl_options.Limits(),  # noqa: B008
     target: crawl_options.Target = crawl_options.Target(),  # noqa: B008
@@ -51,6 +58,8 @@ def crawl(  # noqa: D417 - the options say what they are
     plan = None
     if target.resume is None:
         plan = crawl_options.make_plan(endpoints, choice, filters)
+        if not allow_unknown:
+            check_known(plan or ())
         if plan is None:
             names = " ".join(LISTS)
             problem = f"nothing to crawl: name endpoints ({names}), -i FILE or --resume"
@@ -156,7 +165,9 @@ def _conclude(
             {"query": crawls.query_text(one.query), "error": one.error} for one in summary.failures
         ]
         fields = {**attrs.asdict(summary, recurse=False), "failures": failures}
-        lines = summary_lines(file, summary)
+        # Of a crawl that goes on later, it goes without saying that some are still to come.
+        names_pending = isinstance(failure, crawls.CrawlError) or not summary.pending
+        lines = summary_lines(file, summary, names_pending=names_pending)
         for line in lines[:1] if display.form == "json" else lines:
             display.tell("summary", line, file=str(file.path), **fields)
     again = f"go on with: keyapi crawl --resume {quote(str(file.path))}"

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 import attrs
 from attrs import frozen
@@ -14,7 +12,7 @@ from cyclopts import Group, Parameter
 
 from keyapi_async.cli.failures import USAGE, CommandError, option
 from keyapi_async.cli.options import Age, File, Flag, Quiet, Verbose, Whole, reads
-from keyapi_async.cli.query_options import LISTS, check_known, known_values
+from keyapi_async.cli.query_options import LISTS, known_values
 from keyapi_async.crawl import Plan, grid, read_plan
 
 PLAN = Group.create_ordered("Plan")
@@ -125,9 +123,8 @@ def make_plan(endpoints: tuple[str, ...], choice: Choice, filters: dict[str, Any
     """The queries asked for; None if none were.
 
     Raises:
-        CommandError: They can't be, or say what nobody knows.
+        CommandError: They can't be.
     """
-    allow_unknown = filters.pop("allow_unknown", False)
     every = {"region": choice.every_region, "industry_id": choice.every_industry}
     asked = {name: option(name) for name, values in filters.items() if values}
     asked |= {name: _every(name) for name, wanted in every.items() if wanted}
@@ -145,8 +142,6 @@ def make_plan(endpoints: tuple[str, ...], choice: Choice, filters: dict[str, Any
         if name not in used:
             what = " or ".join(endpoints) or "what comes from a file"
             raise CommandError(f"{typed} says nothing about {what}", USAGE)
-    if not allow_unknown:
-        check_known(plan)
     return tuple(dict.fromkeys(plan)) if endpoints or choice.input is not None else None
 
 
@@ -168,9 +163,10 @@ def _every_value(endpoint: str, name: str, given: tuple[str, ...]) -> list[str]:
 def _read(name: str) -> Plan:
     called = "standard input" if name == "-" else name
     try:
-        with ExitStack() as stack:
-            file = sys.stdin.buffer if name == "-" else stack.enter_context(Path(name).open("rb"))
-            plan = read_plan(_lines(file, called), called)
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        plan = read_plan(data.decode("utf-8-sig").split("\n"), called)
+    except UnicodeDecodeError:
+        raise CommandError(f"{called} is not UTF-8", USAGE) from None
     except ValueError as error:
         raise CommandError(str(error), USAGE) from None
     except OSError as error:
@@ -178,11 +174,3 @@ def _read(name: str) -> Plan:
     if not plan:
         raise CommandError(f"{called} holds no query", USAGE)
     return plan
-
-
-def _lines(file: BinaryIO, name: str) -> Iterator[str]:
-    for number, line in enumerate(file, 1):
-        try:
-            yield line.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            raise ValueError(f"{name}, line {number}: is not UTF-8") from None

@@ -25,7 +25,7 @@ EVERY = {"live": 0.1, "plain": 5.0, "json": 5.0}
 """Seconds between two looks."""
 WINDOW = 10.0
 """Seconds over which the rate is measured."""
-BAR = 12
+BAR = 8
 """Columns of the bar."""
 
 Form: TypeAlias = Literal["live", "plain", "json", "quiet"]

@@ -63,6 +63,9 @@ Age: TypeAlias = Annotated[float, reads("an age such as 90m, 24h or 7d", _second
 Day: TypeAlias = Annotated[date, reads("a date such as 2026-11-21", date.fromisoformat)]
 Moment: TypeAlias = Annotated[float, reads(_MOMENT, _unix_time, metavar="TIME|AGE")]
 Flag: TypeAlias = Annotated[bool, Parameter(show_default=False)]
+AllowUnknown: TypeAlias = Annotated[
+    Flag, Parameter(group=FILTERS, help="Take a region or industry that nobody knows as it is.")
+]
 Quiet: TypeAlias = Annotated[Flag, Parameter(alias="-q")]
 Verbose: TypeAlias = Annotated[Flag, Parameter(alias="-v")]
 

@@ -10,11 +10,11 @@ from keyapi_async import ENDPOINTS, DetailQuery, ListQuery, Query, StopReason
 from keyapi_async.cli.app import app
 from keyapi_async.cli.display import Display, choose_form
 from keyapi_async.cli.messages import count, plural, say
-from keyapi_async.cli.options import Output, Paging, Requests
+from keyapi_async.cli.options import AllowUnknown, Output, Paging, Requests
 from keyapi_async.cli.output import writing_items
 from keyapi_async.cli.query_options import check_known, list_known, query_options, with_options
 from keyapi_async.cli.runner import connected, perform
-from keyapi_async.cli.tables import layout_for, panel_for
+from keyapi_async.cli.tables import panel_for, table_for
 from keyapi_async.crawl import Progress
 
 
@@ -26,7 +26,7 @@ def add_command(kind: type[Query[Any]]) -> None:
         paging: Paging = Paging(),  # noqa: B008 - frozen
         output: Output = Output(),  # noqa: B008
         requests: Requests = Requests(),  # noqa: B008
-        allow_unknown: bool = False,
+        allow_unknown: AllowUnknown = False,
         **filters: Any,
     ) -> None:
         query = kind(**filters, **dict(zip(subjects, subject, strict=True)))
@@ -55,7 +55,7 @@ async def _fetch(query: Query[Any], paging: Paging, output: Output, requests: Re
             return
         assert isinstance(query, ListQuery)  # noqa: S101 - for the type checkers
         pager = client.trending.iterate(query, **attrs.asdict(paging))
-        with writing_items(output, layout_for(type(query)).table) as writer:
+        with writing_items(output, table_for(type(query))) as writer:
             async with display.running(), aclosing(pager.pages()) as pages:
                 async for page in pages:
                     with display.aside():

@@ -8,6 +8,8 @@ import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
+from functools import reduce
+from operator import or_
 from typing import Annotated, Any, Literal, TypeVar
 
 import attrs
@@ -90,32 +92,26 @@ def query_options(*queries: type[Query[Any]], several: bool = False) -> list[ins
         queries: The queries.
         several: Let all but flags take several values.
     """
-    options: dict[str, inspect.Parameter] = {}
-    for query in queries:
-        for name, kind in parameter_types(query).items():
-            having = [each.name for each in queries if name in attrs.fields_dict(each)]
-            text = parameter_help(query).get(name, "").removesuffix(".")
-            text += f" ({', '.join(having)})." if len(having) < len(queries) else "."
-            place: Any = _P.KEYWORD_ONLY
-            default = attrs.fields_dict(query)[name].default
-            if name == getattr(query, "subject", None):
-                place, default = _P.POSITIONAL_ONLY, _P.empty
-            elif several and kind is not bool:
-                kind, default = types.GenericAlias(tuple, (kind, ...)), ()  # noqa: PLW2901
-            known = known_values(query).get(name)
-            spec = Parameter(
-                group=FILTERS if default is not _P.empty else None,
-                alias=_ALIASES.get(name) if default is not _P.empty else None,
-                help=text,
-                show_default=bool(default),
-                completer=_offer(known) if known else None,
-            )
-            made = _P(name, place, default=default, annotation=Annotated[kind, spec])
-            options.setdefault(name, made)
-    text = "Take a region or industry that nobody knows as it is."
-    spec = Parameter(group=FILTERS, show_default=False, help=text)
-    made = _P("allow_unknown", _P.KEYWORD_ONLY, default=False, annotation=Annotated[bool, spec])
-    return [*options.values(), made]
+    options: list[inspect.Parameter] = []
+    for name in dict.fromkeys(name for query in queries for name in parameter_types(query)):
+        having = [query for query in queries if name in parameter_types(query)]
+        kind: Any = reduce(or_, [parameter_types(query)[name] for query in having])
+        default = attrs.fields_dict(having[0])[name].default
+        text = parameter_help(having[0]).get(name, "").removesuffix(".")
+        if len(having) < len(queries):
+            text += f" ({', '.join(query.name for query in having)})"
+        place: Any = _P.KEYWORD_ONLY
+        shape: dict[str, Any] = {"group": FILTERS, "alias": _ALIASES.get(name)}
+        if name == getattr(having[0], "subject", None):
+            place, default, shape = _P.POSITIONAL_ONLY, _P.empty, {}
+        elif several and kind is not bool:
+            kind, default = types.GenericAlias(tuple, (kind, ...)), ()
+        known = {k: v for query in having for k, v in known_values(query).get(name, {}).items()}
+        if known:
+            shape["completer"] = _offer(known)
+        spec = Parameter(help=f"{text}.", show_default=bool(default), **shape)
+        options.append(_P(name, place, default=default, annotation=Annotated[kind, spec]))
+    return options
 
 
 def _offer(known: Mapping[str, str]) -> Callable[[object], Mapping[str, str]]:
@@ -130,13 +126,12 @@ def with_options(
 
     def decorate(function: _F) -> _F:
         signature = inspect.signature(function)
-        own = {
-            name: parameter
+        own = [
+            parameter
             for name, parameter in signature.parameters.items()
             if name not in instead_of and parameter.kind is not _P.VAR_KEYWORD
-        }
-        made = {parameter.name: parameter for parameter in options}
-        every = sorted((made | own | made).values(), key=lambda parameter: parameter.kind)
+        ]
+        every = sorted([*options, *own], key=lambda parameter: parameter.kind)
         function.__signature__ = signature.replace(parameters=every)  # type: ignore[attr-defined]
         return function
 

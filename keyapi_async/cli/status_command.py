@@ -33,8 +33,8 @@ def status(file: str, /, *, as_json: Annotated[Flag, Parameter(name="--json")] =
         show(line)
 
 
-def summary_lines(file: CrawlFile, summary: Summary) -> list[str]:
-    """One snapshot, for people; names the lists that lack something."""
+def summary_lines(file: CrawlFile, summary: Summary, *, names_pending: bool = True) -> list[str]:
+    """One snapshot, for people; names the lists that lack something, or only those that failed."""
     state = f"{summary.pending} to do" if summary.pending else "finished"
     if summary.failed and not summary.pending:
         state += ", but for what failed"
@@ -50,13 +50,15 @@ def summary_lines(file: CrawlFile, summary: Summary) -> list[str]:
         f"{lists}; {items}, {dropped}",
         f"{requests}, {summary.rate_limited} refused (429); {cost}; {runs}",
     ]
-    if not summary.complete:
-        # Those that failed first: they are the ones to look into.
-        lacking = dict.fromkeys((*summary.failures, *file.incomplete(summary.snapshot)))
-        named = [*lacking][:MAX_NAMED]
-        lines += [f"incomplete: {query_text(one.query)}: {one.error}" for one in named]
-        if len(lacking) > MAX_NAMED:
-            lines.append(f"and {count(len(lacking) - MAX_NAMED, 'list')} more")
+    # Those that failed first: they are the ones to look into.
+    lacking = dict.fromkeys(summary.failures)
+    if names_pending and not summary.complete:
+        lacking |= dict.fromkeys(file.incomplete(summary.snapshot))
+    named = [*lacking][:MAX_NAMED]
+    lines += [f"incomplete: {query_text(one.query)}: {one.error}" for one in named]
+    more = max(len(lacking), summary.failed) - len(named)
+    if more:
+        lines.append(f"and {count(more, 'list')} more")
     return lines
 
 

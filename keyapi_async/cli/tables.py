@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from operator import attrgetter
+from typing import Any, TypeAlias
 
 import attrs
 from rich.panel import Panel
 from rich.style import Style
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 import keyapi_async
 from keyapi_async import Hashtag, HashtagDetail, Model, MusicDetail, Query, Sound, Video
 from keyapi_async.cli.messages import count, printable
-
-T = TypeVar("T", bound=Model)
 
 LEVELS = "▁▂▃▄▅▆▇█"
 TREND_WIDTH = 12
@@ -86,87 +85,62 @@ def change(item: Hashtag | Sound) -> Text:
 # -- lists -------------------------------------------------------------------------------------
 
 
-class Column(NamedTuple, Generic[T]):
-    """One column; without a width it takes a share of what the others leave."""
+Layout: TypeAlias = tuple[tuple[Column, Callable[[Any], Text]], ...]
+"""The columns of a table, each with what of an item stands in it.
 
-    title: str
-    cell: Callable[[T], Text]
-    width: int | None = None
-    share: int | None = None
-    right: bool = False
+Their widths don't depend on the items, so that page after page can be printed as one table.
+"""
 
 
-class Layout(Generic[T]):
-    """How a kind of item is shown.
+def _column(title: str, cell: Callable[[Any], Text], **shape: Any) -> tuple[Column, Any]:
+    """One column: with a width, or a share (`ratio`) of what the others leave."""
+    return Column(title, no_wrap=True, overflow="ellipsis", **shape), cell
 
-    Args:
-        columns: The columns; their widths don't depend on the items, so that page after page
-            can be printed as one table.
+
+HASHTAGS: Layout = (
+    _column("#", lambda tag: text(tag.rank), width=3, justify="right"),
+    _column("", change, width=4),
+    _column("Hashtag", lambda tag: text(tag.hashtag_name, tag.url), ratio=3),
+    _column("Posts", lambda tag: short(tag.publish_cnt), width=5, justify="right"),
+    _column("Views", lambda tag: short(tag.video_views), width=5, justify="right"),
+    _column("Industry", lambda tag: text(tag.industry_info and tag.industry_info.value), ratio=2),
+    _column("Trend", lambda tag: sparkline(tag.trend), width=TREND_WIDTH),
+)
+VIDEOS: Layout = (
+    _column("Video", lambda video: text(video.item_id), width=19),
+    _column("Title", lambda video: text(video.title, video.item_url), ratio=1),
+    _column("Time", lambda video: minutes(video.duration), width=5, justify="right"),
+    _column("Region", lambda video: text(video.country_code), width=6),
+)
+MUSIC: Layout = (
+    _column("#", lambda sound: text(sound.rank), width=3, justify="right"),
+    _column("", change, width=4),
+    _column("Title", lambda sound: text(sound.title, sound.link), ratio=3),
+    _column("Author", lambda sound: text(sound.author), ratio=2),
+    _column("Time", lambda sound: minutes(sound.duration), width=5, justify="right"),
+    _column("Clip", lambda sound: text(sound.clip_id), width=19),
+    _column("Trend", lambda sound: sparkline(sound.trend), width=TREND_WIDTH),
+)
+_LAYOUTS: dict[type[Model], Layout] = {Hashtag: HASHTAGS, Video: VIDEOS, Sound: MUSIC}
+
+
+def table_for(query: type[Query[Any]]) -> Callable[[Sequence[Any], bool], Table]:
+    """The table made for the items of a query; else of their identity and first plain fields.
+
+    It is told the items, and whether they are the first: then the headings stand above them.
     """
+    names = [*dict.fromkeys([query.item_key, *plain_fields(query.item)])][:MAX_COLUMNS]
+    plain = tuple(_column(name, _cell_of(name), ratio=1) for name in names)
+    layout = _LAYOUTS.get(query.item, plain)
 
-    def __init__(self, columns: Sequence[Column[T]]) -> None:
-        self.columns = columns
-
-    def table(self, items: Sequence[T], first: bool) -> Table:  # noqa: FBT001 - called by position
-        """Some items; the headings stand above the first."""
-        table = Table(box=None, expand=True, pad_edge=False, show_header=first)
-        for column in self.columns:
-            table.add_column(
-                column.title,
-                width=column.width,
-                ratio=column.share,
-                justify="right" if column.right else "left",
-                no_wrap=True,
-                overflow="ellipsis",
-            )
+    def make(items: Sequence[Any], first: bool) -> Table:  # noqa: FBT001 - called by position
+        columns = [column.copy() for column, _ in layout]
+        table = Table(*columns, box=None, expand=True, pad_edge=False, show_header=first)
         for item in items:
-            table.add_row(*[column.cell(item) for column in self.columns])
+            table.add_row(*[cell(item) for _, cell in layout])
         return table
 
-
-HASHTAGS = Layout[Hashtag](
-    (
-        Column(title="#", cell=lambda tag: text(tag.rank), width=3, right=True),
-        Column(title="", cell=change, width=4),
-        Column(title="Hashtag", cell=lambda tag: text(tag.hashtag_name, tag.url), share=3),
-        Column(title="Posts", cell=lambda tag: short(tag.publish_cnt), width=5, right=True),
-        Column(title="Views", cell=lambda tag: short(tag.video_views), width=5, right=True),
-        Column(
-            title="Industry",
-            cell=lambda tag: text(tag.industry_info and tag.industry_info.value),
-            share=2,
-        ),
-        Column(title="Trend", cell=lambda tag: sparkline(tag.trend), width=TREND_WIDTH),
-    ),
-)
-VIDEOS = Layout[Video](
-    (
-        Column(title="Video", cell=lambda video: text(video.item_id), width=19),
-        Column(title="Title", cell=lambda video: text(video.title, video.item_url), share=1),
-        Column(title="Time", cell=lambda video: minutes(video.duration), width=5, right=True),
-        Column(title="Region", cell=lambda video: text(video.country_code), width=6),
-    ),
-)
-MUSIC = Layout[Sound](
-    (
-        Column(title="#", cell=lambda sound: text(sound.rank), width=3, right=True),
-        Column(title="", cell=change, width=4),
-        Column(title="Title", cell=lambda sound: text(sound.title, sound.link), share=3),
-        Column(title="Author", cell=lambda sound: text(sound.author), share=2),
-        Column(title="Time", cell=lambda sound: minutes(sound.duration), width=5, right=True),
-        Column(title="Clip", cell=lambda sound: text(sound.clip_id), width=19),
-        Column(title="Trend", cell=lambda sound: sparkline(sound.trend), width=TREND_WIDTH),
-    ),
-)
-_LAYOUTS: dict[type[Model], Layout[Any]] = {Hashtag: HASHTAGS, Video: VIDEOS, Sound: MUSIC}
-
-
-def layout_for(query: type[Query[Any]]) -> Layout[Any]:
-    """The layout made for the items of a query; else their identity and first plain fields."""
-    if query.item in _LAYOUTS:
-        return _LAYOUTS[query.item]
-    names = dict.fromkeys([query.item_key, *plain_fields(query.item)])
-    return Layout([_plain_column(name) for name in [*names][:MAX_COLUMNS]])
+    return make
 
 
 def plain_fields(model: type[Model]) -> list[str]:
@@ -180,13 +154,8 @@ def plain_fields(model: type[Model]) -> list[str]:
     ]
 
 
-def _plain_column(name: str) -> Column[Any]:
-    def cell(item: Any) -> Text:
-        for part in name.split("."):
-            item = getattr(item, part)
-        return text(item)
-
-    return Column(title=name, cell=cell, share=1)
+def _cell_of(name: str) -> Callable[[Any], Text]:
+    return lambda item: text(attrgetter(name)(item))
 
 
 # -- one thing in detail -----------------------------------------------------------------------

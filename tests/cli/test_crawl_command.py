@@ -48,6 +48,7 @@ def test_a_budget_is_exact_and_the_rest_comes_later(run: Run, sandbox: Sandbox) 
     assert (code, sandbox.credits_spent) == (5, 14)
     assert "keyapi: go on with: keyapi crawl --resume t.sqlite\n" in err
     assert "one more request could pass --max-credits 14: 1" in err
+    assert "incomplete" not in err
     code, out, _ = run(CRAWL + " -s")
     assert (code, out.splitlines()[-1][:26]) == (0, "2 queries, about 3 pages, ")
     code, _, err = run("crawl --resume t.sqlite --rate inf")
@@ -84,6 +85,17 @@ def test_key_and_credits_stop_it_at_once(
         run("crawl videos music --every-region -o t.sqlite --concurrency 4 --keep-going")[0] == code
     )
     assert len(sandbox.requests) <= 4
+
+
+def test_many_failures_are_counted(run: Run, sandbox: Sandbox) -> None:
+    sandbox.fail(Fault.status(404), times=None)
+    code, _, err = run("crawl videos --every-region -o t.sqlite --keep-going --rate inf")
+    assert code == 3
+    assert err.count("\nkeyapi: incomplete: videos region=") == 10
+    assert "keyapi: and 15 lists more\n" in err
+    code, _, err = run("crawl videos --every-region -o t.sqlite --rate inf -q")
+    assert (code, err.count("\n")) == (3, 1)
+    assert err.startswith("keyapi: 25 of 25 lists failed; go on with: ")
 
 
 def test_an_outage_ends_it_incomplete(

@@ -98,7 +98,7 @@ def test_simulate_tells_what_it_takes_and_needs_no_key(line: str, told: str, run
         ),
         ("-i empty.jsonl -o t.sqlite", "empty.jsonl holds no query"),
         ("music -i empty.jsonl -o t.sqlite", "empty.jsonl holds no query"),
-        ("-i latin.jsonl -o t.sqlite", "latin.jsonl, line 2: is not UTF-8"),
+        ("-i latin.jsonl -o t.sqlite", "latin.jsonl is not UTF-8"),
         ("-i uk.jsonl -o t.sqlite", "--region 'UK' is not known for music: did you mean GB?"),
         ("hashtags -o t.sqlite --fresh-within 1", "must be an age such as 90m, 24h or 7d, not '1'"),
         ("hashtags -o t.sqlite --fresh-within=-1h", "--fresh-within must be a number of seconds"),

@@ -74,7 +74,9 @@ def test_a_line_has_what_there_is_room_for(busy: Display) -> None:
     assert busy.line(85) == (
         "10/40 pages · 3/9 lists · 1 failed · 10.0/12 req/s · 600/500 credits · 3 s left"
     )
-    assert busy.line(80 - BAR - 2) == ("10/40 pages · 3/9 lists · 600/500 credits · 3 s left")
+    assert busy.line(80 - BAR - 2) == (
+        "10/40 pages · 3/9 lists · 10.0/12 req/s · 600/500 credits · 3 s left"
+    )
     busy.on_event(wait("pause", 7.0, error="RateLimitError", status=429))
     assert busy.line(66) == "10/40 pages · 3 s left · waiting 7.0 s: rate limit (429)"
     assert busy.line(20) == "waiting 7.0 s: rate limit (429)"  # cut by the terminal

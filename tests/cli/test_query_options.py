@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import pytest
 from attrs import field, frozen
+from cyclopts import App, CycloptsError
 
 from keyapi_async import (
     ENDPOINTS,
@@ -22,10 +23,12 @@ from keyapi_async.cli.failures import CommandError
 from keyapi_async.cli.query_options import (
     LISTS,
     check_known,
+    list_known,
     parameter_help,
     parameter_types,
     query_options,
     suggest,
+    with_options,
 )
 from keyapi_async.sandbox import Sandbox
 from tests.cli.command_line import Run
@@ -62,7 +65,7 @@ def test_defaults_and_help_come_from_the_descriptors() -> None:
             if option.name == getattr(query, "subject", None):
                 assert option.kind is option.POSITIONAL_ONLY
                 assert option.default is option.empty
-            elif option.name != "allow_unknown":
+            else:
                 assert option.default == getattr(query(), option.name) or not option.default
 
 
@@ -76,13 +79,8 @@ def test_a_grid_takes_several_values_of_all_but_flags() -> None:
         "order_by": (),
         "search_keyword": (),
         "commercial_music": False,
-        "allow_unknown": False,
     }
-    helps = {
-        name: option.annotation.__metadata__[0].help
-        for name, option in options.items()
-        if name != "allow_unknown"
-    }
+    helps = {name: option.annotation.__metadata__[0].help for name, option in options.items()}
     assert helps["period"] == "Days: 7, 30 or 120."
     assert helps["order_by"] == "vv (hot), like, comment or repost (videos)."
     assert helps["new_to_top_100"].endswith("for the first time (hashtags, music).")
@@ -103,7 +101,18 @@ class OddQuery(ListQuery[Any]):
 
 def test_a_parameter_that_is_a_number_and_has_no_help() -> None:
     assert parameter_types(OddQuery) == {"least": int}
-    assert [option.name for option in query_options(OddQuery)] == ["least", "allow_unknown"]
+    assert [option.name for option in query_options(OddQuery)] == ["least"]
+    assert list_known(OddQuery).startswith("\n\nThe API key")
+
+
+def test_choices_that_differ_are_all_offered() -> None:
+    (period, *_) = query_options(HashtagsQuery, HashtagDetailQuery)
+    app = App(result_action="return_value", exit_on_error=False, print_error=False)
+    taken = with_options([period])(lambda **filters: filters)
+    app.default(taken)
+    assert app(["--period", "1095"]) == {"period": 1095}
+    with pytest.raises(CycloptsError):
+        app(["--period", "1"])
 
 
 @pytest.mark.parametrize(

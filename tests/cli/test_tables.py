@@ -12,7 +12,7 @@ from attrs import field, frozen
 from rich.console import Console
 
 from keyapi_async import DetailQuery, ListQuery, Model
-from keyapi_async.cli.tables import layout_for, panel_for
+from keyapi_async.cli.tables import panel_for, table_for
 from keyapi_async.sandbox import Fault, Sandbox
 from tests.cli.command_line import Run
 
@@ -126,7 +126,7 @@ class GameQuery(DetailQuery[Game]):
 
 def test_models_nobody_made_a_layout_for(capsys: Any) -> None:
     games = [Game(game_id="1", title="\x1b[2J", players=2, tags=("old",)), Game(game_id="2")]
-    Console(width=60).print(layout_for(GamesQuery).table(games, first=True))
+    Console(width=60).print(table_for(GamesQuery)(games, True))
     heading, *rows = [row.split() for row in capsys.readouterr().out.splitlines()]
     assert heading == ["game_id", "players", "title"]
     assert rows == [["1", "2", "\ufffd[2J"], ["2"]]
