@@ -203,10 +203,24 @@ def _file(path: Path, write: Callable[[Path], int]) -> Exported:
 @contextmanager
 def _workshop(path: Path) -> Iterator[Path]:
     """A folder beside a file, for nobody else to meet; gone afterwards, whatever happens."""
-    with TemporaryDirectory(
-        prefix=f"{path.name}.", suffix=".part", dir=path.parent, ignore_cleanup_errors=True
-    ) as folder:
-        yield Path(folder)
+    with ExitStack() as stack:
+        folder = Path(
+            stack.enter_context(
+                TemporaryDirectory(
+                    prefix=f"{path.name}.",
+                    suffix=".part",
+                    dir=path.parent,
+                    ignore_cleanup_errors=True,
+                )
+            )
+        )
+        try:
+            str(folder).encode()
+        except UnicodeEncodeError:  # DuckDB takes no name that isn't UTF-8: it gets another
+            link = Path(stack.enter_context(TemporaryDirectory(prefix="keyapi-"))) / "folder"
+            link.symlink_to(folder.resolve(), target_is_directory=True)
+            folder = link
+        yield folder
 
 
 # -- tables, by DuckDB -------------------------------------------------------------------------
