@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from keyapi_async.errors import KeyAPIError
 
+from .views import make_views
+
 APPLICATION_ID: Final = 0x4B415049  # "KAPI", so that no other program's database is taken for ours
 VERSION: Final = 2
 
@@ -80,6 +82,7 @@ CREATE TABLE items (
     json TEXT NOT NULL,                -- the item as received
     UNIQUE (list, item_id)
 );
+CREATE INDEX items_item_id ON items (item_id);
 """
 
 _UPGRADES: Final = {
@@ -88,6 +91,7 @@ ALTER TABLE snapshots ADD COLUMN day TEXT;
 UPDATE snapshots SET day = date(started_at, 'unixepoch', 'localtime');
 CREATE INDEX lists_query ON lists (query);
 ALTER TABLE runs ADD COLUMN in_hand INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX items_item_id ON items (item_id);
 """,
 }
 """What makes of a file of that version one of the next."""
@@ -235,14 +239,16 @@ def _set_up(connection: sqlite3.Connection, version: int | None) -> None:
     # NORMAL: a killed process loses nothing; a power cut may take the last moments.
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
-    if version == VERSION:
-        return
-    scripts = [SCHEMA] if version is None else [_UPGRADES[v] for v in range(version, VERSION)]
     with _transaction(connection):
-        for statement in "".join(scripts).split(";\n"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {VERSION}")
+        if version != VERSION:
+            scripts = (
+                [SCHEMA] if version is None else [_UPGRADES[v] for v in range(version, VERSION)]
+            )
+            for statement in "".join(scripts).split(";\n"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+        make_views(connection)
 
 
 @contextmanager
