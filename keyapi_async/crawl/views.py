@@ -15,7 +15,6 @@ COMPLETE: Final = "(l.state = 'done' AND l.stop_reason IN ('exhausted', 'max_ite
 _MARK: Final = "/* made by keyapi_async */"
 """Tells our views from those that somebody made."""
 
-_KINDS: Final = {"BOOLEAN": "INTEGER", "BIGINT": "INTEGER", "DOUBLE": "REAL"}
 _PLACE: Final = "(p.page - 1) * json_extract(q.params, '$.limit') + i.position"
 _FROM: Final = """
 FROM items i JOIN lists l ON l.id = i.list JOIN queries q ON q.id = l.query
@@ -46,19 +45,19 @@ def view_sql(endpoint: str) -> str:
     chosen = {
         "item_id": "i.item_id",
         "day": "s.day",
-        "rank": f"CAST({_PLACE} AS INTEGER)",
+        "rank": _PLACE,
         **{name: _filter(one) for name, one in filters(endpoint).items()},
         "list_complete": COMPLETE,
         "snapshot": "l.snapshot",
         "snapshot_started_at": _moment("s.started_at"),
         "page": "p.page",
         "position": "i.position",
-        "place": f"CAST({_PLACE} AS INTEGER)",
+        "place": _PLACE,
         "retrieved_at": _moment("p.retrieved_at"),
         "request_id": "p.request_id",
     }
     if rank is not None:
-        chosen["rank"] = f"coalesce({_cell(rank)}, {chosen['place']})"
+        chosen["rank"] = f"coalesce({_cell(rank)}, {_PLACE})"
     for name, field in inside.items():
         chosen[name] = "i.item_id" if field.is_key else _cell(field)
     chosen["extra"] = _extra(endpoint)
@@ -73,7 +72,7 @@ def _moment(seconds: str) -> str:
 
 def _cell(field: Field) -> str:
     value = f"json_extract(i.json, '$.{'.'.join(field.path)}')"
-    return f"CAST({value} AS {_KINDS.get(field.kind, 'TEXT')})"
+    return f"CAST({value} AS TEXT)" if field.kind == "VARCHAR" else value
 
 
 def _filter(one: Filter) -> str:
@@ -82,7 +81,7 @@ def _filter(one: Filter) -> str:
         return f"{value} = 'true'"
     if one.nothing is not None:
         value = f"nullif({value}, '{one.nothing}')"
-    return f"CAST({value} AS {_KINDS.get(one.kind, 'TEXT')})"
+    return f"CAST({value} AS INTEGER)" if one.kind == "BIGINT" else value
 
 
 def _extra(endpoint: str) -> str:
