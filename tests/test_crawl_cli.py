@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from keyapi_async.crawl.summary import summarize
 
 from keyapi_async.cli import main, watch
 from keyapi_async.cli.crawling import age
@@ -23,7 +24,6 @@ from keyapi_async.cli.watch import State, Watch, span, summary_lines
 from keyapi_async.crawl import Progress
 from keyapi_async.crawl import store as store_module
 from keyapi_async.crawl.store import opened
-from keyapi_async.crawl.summary import summarize
 from keyapi_async.sandbox import Fault, Recorded, Sandbox
 from keyapi_async.usage import RequestEvent
 
