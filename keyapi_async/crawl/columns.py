@@ -17,9 +17,9 @@ from keyapi_async.queries import ENDPOINTS
 
 LIST: Final[Mapping[str, str]] = {
     "day": "DATE",
+    "list_complete": "BOOLEAN",
     "snapshot": "BIGINT",
     "snapshot_started_at": "TIMESTAMP",
-    "list_complete": "BOOLEAN",
 }
 """What holds for a whole list, beside the parameters of its query."""
 

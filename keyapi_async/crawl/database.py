@@ -82,7 +82,6 @@ CREATE TABLE items (
     json TEXT NOT NULL,                -- the item as received
     UNIQUE (list, item_id)
 );
-CREATE INDEX items_item_id ON items (item_id);
 """
 
 _UPGRADES: Final = {
@@ -91,7 +90,6 @@ ALTER TABLE snapshots ADD COLUMN day TEXT;
 UPDATE snapshots SET day = date(started_at, 'unixepoch', 'localtime');
 CREATE INDEX lists_query ON lists (query);
 ALTER TABLE runs ADD COLUMN in_hand INTEGER NOT NULL DEFAULT 0;
-CREATE INDEX items_item_id ON items (item_id);
 """,
 }
 """What makes of a file of that version one of the next."""
@@ -117,7 +115,9 @@ class Database:
     def each(self, sql: str, *values: object) -> Iterator[Any]:
         """Read something long, row by row."""
         with _translated(self.path):
-            yield from self._connection.execute(sql, values)
+            # `yield from` would close the cursor when left early, perhaps after the file.
+            for row in self._connection.execute(sql, values):  # noqa: UP028
+                yield row
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

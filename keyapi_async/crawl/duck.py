@@ -34,13 +34,13 @@ def duck(target: Path, database: str = ":memory:") -> Iterator[Any]:
     except duckdb.Error as error:
         raise StoreError(
             f"{target}: DuckDB can't open it; nothing was changed: choose another name, "
-            f"or close what has it open ({error})"
+            f"or close what has it open ({_first_line(error)})"
         ) from None
     try:
         with connection:
             yield connection
     except duckdb.Error as error:
-        raise StoreError(f"{target}: DuckDB could not write it: {error}") from None
+        raise StoreError(f"{target}: DuckDB could not write it: {_first_line(error)}") from None
 
 
 def feed(connection: Any, statement: Callable[[str], str], rows: Iterable[bytes]) -> None:
@@ -94,17 +94,25 @@ def read_metadata(connection: Any, path: Path, key: str) -> str | None:
     return rows[0][0] if rows else None
 
 
+def is_plain(path: Path) -> bool:
+    """Whether DuckDB can take the name of a file: UTF-8, and no pattern."""
+    return not any(char in "*?[" or 0xD800 <= ord(char) <= 0xDFFF for char in str(path))
+
+
 @contextmanager
 def plain_name(path: Path) -> Iterator[str]:
-    """A name for a file that DuckDB can take: UTF-8, and no pattern."""
-    name = str(path)
-    if not any(char in "*?[" or 0xD800 <= ord(char) <= 0xDFFF for char in name):
-        yield name
+    """A name for a file that DuckDB can take."""
+    if is_plain(path):
+        yield str(path)
         return
     with TemporaryDirectory(prefix="keyapi-") as folder:
         link = Path(folder, "link")
         link.symlink_to(path)
         yield str(link)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _duckdb() -> Any:

@@ -19,7 +19,7 @@ from .database import Database
 from .duck import duck, read_metadata
 from .lines import table_rows
 from .meter import Exported, Meter
-from .selection import Selection, find_pages, find_snapshots
+from .selection import Selection, find_pages, find_snapshots, known_endpoints
 from .tables import PARQUET, copy
 
 _KEY: Final = "keyapi_async"
@@ -75,6 +75,7 @@ def _partitions(
 ) -> Iterator[tuple[Path, Selection, str]]:
     """The files that a crawl's file comes to, what is in each, and the state of that."""
     snapshots = {one.number: one for one in find_snapshots(db, selection.snapshot or "all")}
+    known_endpoints(db)  # all that it has
     where, values = selection.lists(snapshots.values())
     found: dict[tuple[str, int], Any] = {}
     for endpoint, number, *rest in db.each(_LISTS.format(where=where), *values):

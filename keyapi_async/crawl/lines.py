@@ -15,12 +15,15 @@ from keyapi_async.queries import ListQuery
 from keyapi_async.raw import loads
 
 from .columns import filters, known_names
+from .database import StoreError
 from .selection import FoundList, FoundPage, damaged
 
 PLACE_KEY: Final = "_keyapi"
 """Under this key a JSON line tells where its item was found."""
 
 _HALF: Final = re.compile(r"\\u[dD][89a-fA-F]")
+_LONGEST: Final = 500_000
+"""Characters of an item: at most 2 MB, as `columns.select` lets DuckDB read."""
 _Fields = dict[str, msgspec.Raw]
 _decode: Final = msgspec.json.Decoder(_Fields).decode
 
@@ -81,6 +84,11 @@ def table_rows(pages: Iterable[FoundPage]) -> Iterator[bytes]:
         known = known_names(page.source.query.name)
         rows = []
         for position, place, text in _items(page):
+            if len(text) > _LONGEST:
+                raise StoreError(
+                    f"{page.source.file}: an item of its list {page.source.id} is too long for a "
+                    f"table ({len(text)} characters): write JSON lines (.jsonl)"
+                )
             whole = _without_halves(page, text)
             extra = _extra(page, _fields(page, whole), known)
             rows.append(
@@ -120,7 +128,7 @@ def _fields(page: FoundPage, text: str) -> _Fields:
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         pass  # half a character in a name, or worse
     found = _load(page, text)
-    return {name: msgspec.Raw(_dump(value).encode()) for name, value in found.items()}
+    return {name: msgspec.Raw(json.dumps(value).encode()) for name, value in found.items()}
 
 
 def _load(page: FoundPage, text: str) -> dict[str, Any]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -29,7 +28,8 @@ JOIN queries q ON q.id = l.query WHERE {where} ORDER BY l.id
 _ITEMS: Final = """
 SELECT p.id, p.page, p.retrieved_at, p.request_id, i.position, i.json FROM items i
 JOIN pages p ON p.id = i.page
-WHERE i.list = ? AND p.retrieved_at >= ? AND p.retrieved_at < ? ORDER BY i.id
+WHERE i.list = ?1 AND (?2 IS NULL OR p.retrieved_at >= ?2) AND (?3 IS NULL OR p.retrieved_at < ?3)
+ORDER BY i.id
 """
 
 
@@ -195,7 +195,7 @@ def find_endpoints(dbs: Iterable[Database], selection: Selection) -> list[str]:
         StoreError: There is none, or a file can't be read.
     """
     dbs = list(dbs)
-    known = {name for db in dbs for (name,) in db.rows("SELECT DISTINCT endpoint FROM queries")}
+    known = {name for db in dbs for name in known_endpoints(db)}
     wanted = selection.endpoints or ENDPOINTS
     found = [name for name in ENDPOINTS if name in known and name in wanted]
     if not found:
@@ -204,18 +204,28 @@ def find_endpoints(dbs: Iterable[Database], selection: Selection) -> list[str]:
     return found
 
 
+def known_endpoints(db: Database) -> list[str]:
+    """The endpoints that a file knows.
+
+    Raises:
+        StoreError: One of them is unknown here.
+    """
+    found = [name for (name,) in db.rows("SELECT DISTINCT endpoint FROM queries")]
+    for name in found:
+        if name not in ENDPOINTS:
+            raise damaged(db.path, "a row of its table queries", f"no endpoint is called {name}")
+    return found
+
+
 def _read_pages(db: Database, found: FoundList, selection: Selection) -> Iterator[FoundPage]:
     """What is selected of one list."""
-    since = -math.inf if selection.since is None else selection.since
-    until = math.inf if selection.until is None else selection.until
-    rows = db.each(_ITEMS, found.id, since, until)
+    rows = db.rows(_ITEMS, found.id, selection.since, selection.until)
     for _, group in itertools.groupby(rows, key=itemgetter(0)):
         of_page = list(group)
         _, number, retrieved_at, request_id, *_ = of_page[0]
         items = [(position, text) for *_, position, text in of_page]
-        is_sound = isinstance(number, int) and _is_moment(retrieved_at)
-        if not is_sound or not all(isinstance(n, int) and isinstance(t, str) for n, t in items):
-            raise damaged(db.path, f"a row of its list {found.id}", "of another type")
+        if not _is_sound(of_page[0], items):
+            raise damaged(db.path, f"a row of its list {found.id}", "a value of another type")
         yield FoundPage(
             source=found,
             number=number,
@@ -225,8 +235,19 @@ def _read_pages(db: Database, found: FoundList, selection: Selection) -> Iterato
         )
 
 
+def _is_sound(page: Sequence[Any], items: list[tuple[int, str]]) -> bool:
+    """Whether the values, which in SQLite may be any, are what they must be."""
+    _, number, retrieved_at, request_id, *_ = page
+    return (
+        isinstance(number, int)
+        and _is_moment(retrieved_at)
+        and isinstance(request_id, str | None)
+        and all(isinstance(place, int) and isinstance(text, str) for place, text in items)
+    )
+
+
 def _is_moment(value: object) -> bool:
-    """Whether a value, which in SQLite may be any, is a time that has a date."""
+    """Whether a value is a time that has a date."""
     return isinstance(value, float | int) and 0 <= value < _END
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import attrs
@@ -17,7 +18,7 @@ from keyapi_async.files import PartFile
 
 from .columns import column_names, filters, quoted, select, text
 from .database import Database, StoreError
-from .duck import duck, feed, plain_name
+from .duck import duck, feed, is_plain, plain_name
 from .lines import table_rows
 from .meter import Exported, Meter
 from .selection import Selection, find_endpoints, find_pages
@@ -114,19 +115,22 @@ def _database(path: Path) -> Iterator[str]:
     """The name under which DuckDB opens a database: one that is there stays where it is."""
     path = Path(os.path.realpath(path))
     is_there = path.exists() and path.stat().st_size > 0
-    with plain_name(path) as name:
-        if is_there and name == str(path):
-            yield name
-            return
-    # A new one, or one of a name that DuckDB can't take.
-    with PartFile(path) as file, plain_name(file.part) as name:
-        mode = file.part.stat().st_mode
-        if is_there:
-            shutil.copyfile(path, file.part)
-        else:
+    if is_there and is_plain(path):
+        yield str(path)
+        return
+    with PartFile(path) as file:
+        if is_plain(file.part):
+            mode = file.part.stat().st_mode
             file.part.unlink()  # DuckDB takes no empty file
-        yield name
-        file.part.chmod(stat.S_IMODE(mode))
+            yield str(file.part)
+            file.part.chmod(stat.S_IMODE(mode))
+            return
+        with TemporaryDirectory(prefix="keyapi-") as folder:
+            copy = Path(folder, "database")
+            if is_there:
+                shutil.copyfile(path, copy)
+            yield str(copy)
+            shutil.copyfile(copy, file.part)
 
 
 def _check_ours(connection: Any, path: Path, endpoint: str) -> None:
