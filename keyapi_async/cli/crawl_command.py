@@ -183,6 +183,10 @@ def _conclude(
     if summary.failed:
         told = f"{summary.failed} of {count(summary.queries, 'list')} failed"
         raise CommandError(f"{told}; {again}", INCOMPLETE)
+    if not summary.complete:
+        lacking = file.incomplete(summary.snapshot)
+        told = "; ".join(f"{crawls.query_text(one.query)}: {one.error}" for one in lacking[:3])
+        raise CommandError(f"{count(len(lacking), 'list')} incomplete: {told}", INCOMPLETE)
 
 
 def _announcement(path: Path, progress: Progress) -> list[str]:

@@ -2,7 +2,6 @@
 
 import io
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TextIO, TypeAlias, get_args
 
 import attrs
@@ -12,11 +11,12 @@ from cyclopts import Parameter
 from keyapi_async import ENDPOINTS
 from keyapi_async.cli.app import app
 from keyapi_async.cli.messages import count, say
-from keyapi_async.cli.options import SEVERAL, File, Moment, Quiet, Verbose, reads
+from keyapi_async.cli.options import SEVERAL, File, Flag, Moment, Quiet, Verbose, reads
 from keyapi_async.cli.output import escape_controls
 from keyapi_async.cli.query_options import parameter_types
 from keyapi_async.cli.runner import logging_to_stderr
-from keyapi_async.crawl import CrawlFile, Selection
+from keyapi_async.cli.status_command import incomplete_lines
+from keyapi_async.crawl import CrawlFile, Selection, export_files
 
 _KINDS = [parameter_types(query).get("period") for query in ENDPOINTS.values()]
 _PERIODS = tuple(dict.fromkeys(days for kind in _KINDS for days in get_args(kind)))
@@ -48,42 +48,63 @@ class Choice:
     until: Moment | None = None
     """Only what came before this time."""
     snapshot: Annotated[
-        int | Literal["latest", "all"], reads("a snapshot's number, latest or all", _snapshot)
-    ] = "latest"
-    """Of this snapshot: its number, latest or all."""
+        int | Literal["latest", "all"] | None,
+        reads("a snapshot's number, latest or all", _snapshot),
+    ] = None
+    """Of this snapshot: its number, latest or all. By default the latest, and for a lake all."""
+    complete_only: Flag = False
+    """Only of lists that are complete."""
 
 
 @app.command
 def export(  # noqa: D417 - the options say what they are
     file: str,
     /,
-    *,
+    *files: str,
     output: Annotated[File, Parameter(alias="-o")],
     choice: Choice = Choice(),
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Write what a crawl fetched as JSONL, CSV, Parquet or a DuckDB database.
+    """Write what crawls fetched as JSONL, CSV, Parquet, a DuckDB database or a lake.
 
-    Each file appears when it is complete. CSV and Parquet hold one table: of several endpoints,
-    each gets a file of its own, such as out.videos.parquet.
+    Each file appears when it is complete. CSV and Parquet are a file for each endpoint, such as
+    out.videos.parquet. A folder (lake/) becomes a data set of Parquet files by endpoint and day, of
+    which only those are written that are new or have changed.
 
     Args:
-        file: The SQLite file of the crawl.
-        output: Where to: .jsonl, .csv, .parquet or .duckdb; `-` is JSONL to standard output.
+        file: The SQLite file of a crawl.
+        files: More of them.
+        output: Where to: .jsonl, .csv, .parquet, .duckdb or a folder; `-` is JSONL to standard
+            output.
         quiet: Say nothing on stderr but errors.
         verbose: Show the details of an error.
     """
+    paths = [file, *files]
+    selection = Selection(**attrs.asdict(choice, recurse=False))
     with logging_to_stderr(verbose=verbose):
-        stored = CrawlFile(file)
-        summary = stored.status()
-        if summary.pending and not quiet:
-            done = f"{summary.done} of {count(summary.queries, 'list')} done"
-            say(f"{file}: snapshot {summary.snapshot} is unfinished: {done}")
-        selection = Selection(**attrs.asdict(choice, recurse=False))
-        for one in stored.export(_standard_output() if output == "-" else Path(output), selection):
+        if not quiet and not selection.complete_only:
+            for path in paths:
+                _warn(path)
+        target = _standard_output() if output == "-" else output
+        written = export_files(paths, target, selection)
+        for one in written:
             if one.path is not None and not quiet:
                 say(f"{one.path}: {count(one.items, 'item')}")
+        if not written and not quiet:
+            say(f"{output}: nothing new to write")
+
+
+def _warn(path: str) -> None:
+    """Name the lists of the newest snapshot that lack something."""
+    file = CrawlFile(path)
+    summary = file.status()
+    if not summary.complete:
+        lacking = file.incomplete(summary.snapshot)
+        lists = count(len(lacking), "list")
+        say(f"{path}: snapshot {summary.snapshot} of {summary.day} is incomplete: {lists} lacking")
+        for line in incomplete_lines(lacking):
+            say(line)
 
 
 def _standard_output() -> TextIO:

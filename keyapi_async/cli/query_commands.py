@@ -9,12 +9,12 @@ import attrs
 from keyapi_async import ENDPOINTS, DetailQuery, ListQuery, Query, StopReason
 from keyapi_async.cli.app import app
 from keyapi_async.cli.display import Display, choose_form
+from keyapi_async.cli.layouts import panel_for, table_for
 from keyapi_async.cli.messages import count, plural, say
 from keyapi_async.cli.options import AllowUnknown, Output, Paging, Requests
 from keyapi_async.cli.output import writing_items
 from keyapi_async.cli.query_options import check_known, list_known, query_options, with_options
 from keyapi_async.cli.runner import connected, perform
-from keyapi_async.cli.tables import panel_for, table_for
 from keyapi_async.crawl import Progress
 
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -10,27 +11,31 @@ from cyclopts import Parameter
 from keyapi_async.cli.app import app
 from keyapi_async.cli.messages import count, duration, show
 from keyapi_async.cli.options import Flag
-from keyapi_async.crawl import CrawlFile, Summary, query_text
+from keyapi_async.crawl import CrawlFile, FailedQuery, Summary, query_text
 
 MAX_NAMED = 10
 """So many incomplete lists are named."""
 
 
 @app.command
-def status(file: str, /, *, as_json: Annotated[Flag, Parameter(name="--json")] = False) -> None:
+def status(
+    file: str, /, *files: str, as_json: Annotated[Flag, Parameter(name="--json")] = False
+) -> None:
     """Say what the file of a crawl holds, also while it runs.
 
     Args:
-        file: The SQLite file of the crawl.
-        as_json: As one JSON object, with every snapshot; else the newest one for people.
+        file: The SQLite file of a crawl.
+        files: More of them.
+        as_json: As one JSON object (for each file, on a line), with every snapshot; else the
+            newest one for people.
     """
-    stored = CrawlFile(file)
-    if as_json:
-        snapshots = [snapshot_json(summary) for summary in stored.snapshots()]
-        show(json.dumps({"file": file, "snapshots": snapshots}))
-        return
-    for line in summary_lines(stored, stored.status()):
-        show(line)
+    for stored in map(CrawlFile, [file, *files]):
+        if as_json:
+            snapshots = [snapshot_json(summary) for summary in stored.snapshots()]
+            show(json.dumps({"file": str(stored.path), "snapshots": snapshots}))
+        else:
+            for line in summary_lines(stored, stored.status()):
+                show(line)
 
 
 def summary_lines(file: CrawlFile, summary: Summary, *, names_pending: bool = True) -> list[str]:
@@ -54,12 +59,15 @@ def summary_lines(file: CrawlFile, summary: Summary, *, names_pending: bool = Tr
     lacking = dict.fromkeys(summary.failures)
     if names_pending and not summary.complete:
         lacking |= dict.fromkeys(file.incomplete(summary.snapshot))
-    named = [*lacking][:MAX_NAMED]
-    lines += [f"incomplete: {query_text(one.query)}: {one.error}" for one in named]
-    more = max(len(lacking), summary.failed) - len(named)
-    if more:
-        lines.append(f"and {count(more, 'list')} more")
-    return lines
+    return lines + incomplete_lines([*lacking], total=max(len(lacking), summary.failed))
+
+
+def incomplete_lines(lacking: Sequence[FailedQuery], total: int | None = None) -> list[str]:
+    """Queries that lack something and why, for people; the first of them."""
+    named = lacking[:MAX_NAMED]
+    lines = [f"incomplete: {query_text(one.query)}: {one.error}" for one in named]
+    more = (len(lacking) if total is None else total) - len(named)
+    return [*lines, f"and {count(more, 'list')} more"] if more else lines
 
 
 def snapshot_json(summary: Summary) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from keyapi_async.cli import main
+from keyapi_async.crawl import CrawlFile
 from keyapi_async.sandbox import Fault, Sandbox
 from tests.cli.command_line import CRAWL, Run, hashtags_body
 
@@ -42,13 +44,28 @@ def test_forms(crawled: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         ("--until 2020-01-01", 0),
         ("--snapshot latest", 200),
         ("--snapshot 1", 200),
-        ("--snapshot 2", 0),
         ("--snapshot all", 200),
     ],
 )
 def test_selections(crawled: Run, options: str, items: int) -> None:
     code, out, err = crawled(f"export t.sqlite -o - {options}")
     assert (code, len(out.splitlines()), err) == (0, items, "")
+
+
+def test_a_snapshot_that_is_not_there(crawled: Run) -> None:
+    code, out, err = crawled("export t.sqlite -o - --snapshot 2")
+    assert (code, out) == (1, "")
+    assert err == "keyapi: t.sqlite: has no snapshot 2, only 1 to 1\n"
+
+
+def test_several_files_into_a_lake(crawled: Run) -> None:
+    shutil.copy("t.sqlite", "u.sqlite")
+    code, out, err = crawled("export t.sqlite u.sqlite -o lake/")
+    assert (code, out, err.count(": 200 items")) == (0, "", 2)
+    assert len([*Path("lake/hashtags").glob("day=*/*.parquet")]) == 2
+    assert (
+        crawled("export t.sqlite u.sqlite -o lake/")[2] == "keyapi: lake/: nothing new to write\n"
+    )
 
 
 def test_snapshots(crawled: Run, sandbox: Sandbox) -> None:
@@ -78,8 +95,15 @@ def test_an_unfinished_snapshot_says_so(run: Run, sandbox: Sandbox) -> None:
     run(CRAWL + " --max-credits 4")
     code, out, err = run("export t.sqlite -o -")
     assert (code, len(out.splitlines())) == (0, 40)
-    assert err == "keyapi: t.sqlite: snapshot 1 is unfinished: 0 of 2 lists done\n"
+    lines = err.replace("keyapi: ", "").splitlines()
+    today = CrawlFile("t.sqlite").status().day
+    assert lines == [
+        f"t.sqlite: snapshot 1 of {today} is incomplete: 2 lists lacking",
+        "incomplete: hashtags region=US: not finished",
+        "incomplete: hashtags region=GB: not finished",
+    ]
     assert run("export t.sqlite -o - -q")[2] == ""
+    assert run("export t.sqlite -o - --complete-only") == (0, "", "")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="others have no such names")
@@ -88,9 +112,10 @@ def test_a_name_that_is_not_utf8(crawled: Run, form: str) -> None:
     folder = Path(os.fsdecode(b"caf\xe9"))
     folder.mkdir()
     code, out, err = crawled("export t.sqlite -o", f"{folder}/{folder}.{form}")
-    told = f"keyapi: {Path.cwd()}/caf\ufffd/caf\ufffd.{form}: 200 items\n"
-    assert (code, out, err) == (0, "", told)
-    assert [path.name for path in folder.iterdir()] == [f"{folder}.{form}"]
+    ending = f".hashtags.{form}" if form in ("csv", "parquet") else f".{form}"
+    assert (code, out) == (0, "")
+    assert err.endswith(f"caf\ufffd/caf\ufffd{ending}: 200 items\n")
+    assert [path.name for path in folder.iterdir()] == [f"{folder}{ending}"]
 
 
 def test_nothing_that_a_terminal_obeys(

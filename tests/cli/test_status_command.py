@@ -72,8 +72,10 @@ def test_lists_that_are_not_finished_are_named(run: Run, sandbox: Sandbox) -> No
 
 def test_an_empty_page_makes_a_list_incomplete(run: Run, sandbox: Sandbox) -> None:
     sandbox.fail(Fault.empty(), page=2)
-    assert run("crawl hashtags -o t.sqlite -q --rate inf")[0] == 0
-    out = run("status t.sqlite")[1]
+    code, _, err = run("crawl hashtags -o t.sqlite -q --rate inf")
+    assert (code, err) == (3, "keyapi: 1 list incomplete: hashtags: an empty page ended it\n")
+    out = run("status t.sqlite t.sqlite")[1]
+    assert out.count("t.sqlite: snapshot 1") == 2
     assert out.splitlines()[-1] == "incomplete: hashtags: an empty page ended it"
     assert run("status t.sqlite --json")[1].count('"complete": false') == 1
 

@@ -12,7 +12,7 @@ from attrs import field, frozen
 from rich.console import Console
 
 from keyapi_async import DetailQuery, ListQuery, Model
-from keyapi_async.cli.tables import panel_for, table_for
+from keyapi_async.cli.layouts import panel_for, table_for
 from keyapi_async.sandbox import Fault, Sandbox
 from tests.cli.command_line import Run
 
