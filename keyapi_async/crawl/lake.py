@@ -20,7 +20,7 @@ from .duck import duck, read_metadata
 from .lines import table_rows
 from .meter import Exported, Meter
 from .selection import Selection, find_pages, find_snapshots, known_endpoints
-from .tables import PARQUET, copy
+from .tables import write_parquet
 
 _KEY: Final = "keyapi_async"
 """Under this key a file's metadata tells what it was made of."""
@@ -64,8 +64,7 @@ def write_lake(
                     # The day is in the folder's name; some readers refuse to have it twice.
                     query = partial(select, endpoint, nested=True, defused=False, without="day")
                     rows = table_rows(meter.count(find_pages([db], chosen)))
-                    options = f"{PARQUET}, KV_METADATA {{{_KEY}: {text(state)}}}"
-                    copy(connection, query, rows, file.part, options)
+                    write_parquet(connection, query, rows, file.part, f"{_KEY}: {text(state)}")
                 written.append(meter.take(target))
     return written
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import stat
@@ -10,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import attrs
 
@@ -23,9 +24,16 @@ from .lines import table_rows
 from .meter import Exported, Meter
 from .selection import Selection, find_endpoints, find_pages
 
+Query: TypeAlias = Callable[[str], str]
+"""Gives SQL, for the name of the file that has the rows."""
+
 # Without a temporary file of DuckDB's own, which would take the place, and the mode, of ours.
-PARQUET: Final = "FORMAT PARQUET, COMPRESSION ZSTD, ROW_GROUP_SIZE 20000, USE_TMP_FILE false"
+_PARQUET: Final = "FORMAT PARQUET, COMPRESSION ZSTD, USE_TMP_FILE false, ROW_GROUP_SIZE"
 _CSV: Final = "FORMAT CSV, HEADER, USE_TMP_FILE false"
+_GROUP: Final = 20_000
+"""So many rows Parquet has in a group, all of which are in memory at once."""
+_GROUP_BYTES: Final = 40_000_000
+"""There are fewer where their JSON is longer than this."""
 _MARKS: Final = frozenset({"page", "position", "retrieved_at", "request_id", "snapshot"})
 """Columns that every table of ours has had from the beginning, beside those of its query."""
 
@@ -51,28 +59,36 @@ def write_files(
             file = stack.enter_context(PartFile(path.with_suffix(f".{endpoint}{path.suffix}")))
             query = partial(select, endpoint, nested=not is_csv, defused=is_csv)
             pages = find_pages(dbs, attrs.evolve(selection, endpoints=endpoint))
-            options = _CSV if is_csv else PARQUET
-            copy(connection, query, table_rows(meter.count(pages)), file.part, options)
+            write = _write_csv if is_csv else write_parquet
+            write(connection, query, table_rows(meter.count(pages)), file.part)
             written.append(meter.take(file.path))
     return written
 
 
-def copy(
-    connection: Any,
-    query: Callable[[str], str],
-    rows: Iterable[bytes],
-    part: Path,
-    options: str,
+def write_parquet(
+    connection: Any, query: Query, rows: Iterator[bytes], part: Path, metadata: str = ""
 ) -> None:
-    """Let DuckDB write a file.
+    """Let DuckDB write a Parquet file.
 
     Args:
         connection: DuckDB.
         query: Gives what to write, for the name of the file that has the rows.
-        rows: JSON lines.
+        rows: JSON lines, some at a time.
         part: The file to write.
-        options: Those of `COPY`.
+        metadata: What it is to say of itself, in SQL.
     """
+    first = next(rows, b"")
+    size = len(first) // (first.count(b"\n") or 1)
+    group = min(_GROUP, _GROUP_BYTES // (size + 1))
+    options = f"{_PARQUET} {group}" + (f", KV_METADATA {{{metadata}}}" if metadata else "")
+    _copy(connection, query, itertools.chain([first], rows), part, options)
+
+
+def _write_csv(connection: Any, query: Query, rows: Iterator[bytes], part: Path) -> None:
+    _copy(connection, query, rows, part, _CSV)
+
+
+def _copy(connection: Any, query: Query, rows: Iterable[bytes], part: Path, options: str) -> None:
     with plain_name(part) as name:
         feed(connection, lambda file: f"COPY ({query(file)}) TO {text(name)} ({options})", rows)
 
@@ -96,6 +112,7 @@ def write_database(
     """
     endpoints = find_endpoints(dbs, selection)
     with _database(path) as name, duck(path, name) as connection:
+        connection.execute("SET memory_limit = '256MB'")  # else it keeps all that it wrote
         connection.execute("BEGIN")
         for endpoint in endpoints:
             _check_ours(connection, path, endpoint)

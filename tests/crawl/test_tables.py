@@ -12,10 +12,12 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from keyapi_async.crawl import CrawlFile, Selection, StoreError, export_files
 from keyapi_async.crawl.columns import column_names, fields
+from keyapi_async.crawl.tables import write_parquet
 from keyapi_async.queries import ENDPOINTS
 
 from .exports import COUNTS, DAY, change, lines, names, put, query, table, write_crawl
@@ -321,3 +323,17 @@ def test_several_crawls_make_one_table(crawled: Path, tmp_path: Path) -> None:
         ("2026-02-04", 120),
         ("2026-02-05", 120),
     ]
+
+
+def test_groups_of_large_items_have_fewer_rows(tmp_path: Path) -> None:
+    def read(file: str) -> str:
+        return f"FROM read_csv('{file}', header = false, columns = {{a: 'VARCHAR'}})"
+
+    with duckdb.connect(config={"threads": "1"}) as connection:
+        for name, length in (("small", 10), ("large", 10_000)):
+            rows = (b"x" * length + b"\n" for _ in range(6000))
+            write_parquet(connection, read, rows, tmp_path / name)
+            sql = f"SELECT row_group_num_rows FROM parquet_metadata('{tmp_path / name}')"
+            sizes = [size for (size,) in connection.execute(sql).fetchall()]
+            assert sum(sizes) == 6000
+            assert (max(sizes) < 5000) == (name == "large")
