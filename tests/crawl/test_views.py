@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 import sqlite3
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import duckdb
 import pytest
 from attrs import field, frozen
 
+import keyapi_async.crawl
 from keyapi_async.crawl import CrawlFile, Selection, crawl_to, grid
 from keyapi_async.crawl import columns as columns_module
 from keyapi_async.crawl import views as views_module
@@ -188,41 +190,22 @@ def test_a_file_of_version_1_is_upgraded_where_it_is(tmp_path: Path) -> None:
 
 # -- the guide's queries -----------------------------------------------------------------------
 
-TWO_DAYS = """
-WITH list AS (           -- one list, on the days when it is complete
-    SELECT * FROM hashtags
-    WHERE query_region = 'US' AND query_period = 7 AND query_industry_id IS NULL
-        AND NOT query_new_to_top_100 AND list_complete
-),
-today AS (SELECT * FROM list WHERE day = (SELECT max(day) FROM list)),
-before AS (
-    SELECT * FROM list
-    WHERE day = (SELECT max(day) FROM list WHERE day < (SELECT max(day) FROM list))
+
+def _queries() -> tuple[str, dict[str, str]]:
+    """What the guide's queries begin with, and each by the comment before it."""
+    guide = Path(keyapi_async.crawl.__file__).with_name("README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```sql\n(.*?)```", guide, re.DOTALL)
+    head, *rest = re.split(r"^-- then one of these\n", "".join(blocks), flags=re.MULTILINE)
+    parts = re.split(r"^-- (.*)\n", rest[0], flags=re.MULTILINE)[1:]
+    return head, dict(zip(parts[::2], (sql.rstrip(";\n") for sql in parts[1::2]), strict=True))
+
+
+TWO_DAYS, QUERIES = _queries()
+RISERS, NEW, GONE = (QUERIES[f"what {what}"] for what in ("rose", "is new", "is gone"))
+HISTORY = QUERIES["one item's history; null is a day when it was not listed"].replace(
+    "'ufc324'", "'riser'"
 )
-"""
-RISERS = """
-SELECT today.hashtag_name, before.rank AS was, today.rank
-FROM today JOIN before ON before.item_id = today.item_id
-WHERE today.rank < before.rank ORDER BY before.rank - today.rank DESC, today.rank LIMIT 10
-"""
-NEW = """
-SELECT hashtag_name, rank FROM today
-WHERE item_id NOT IN (SELECT item_id FROM before) AND EXISTS (SELECT * FROM before) ORDER BY rank
-"""
-GONE = """
-SELECT hashtag_name, rank AS was FROM before
-WHERE item_id NOT IN (SELECT item_id FROM today) ORDER BY rank
-"""
-HISTORY = """
-SELECT days.day, list.rank, list.video_views
-FROM (SELECT DISTINCT day FROM list) AS days
-LEFT JOIN list ON list.day = days.day AND list.hashtag_name = 'riser' ORDER BY days.day
-"""
-REGIONS_OF_SOUNDS = """
-SELECT max(title) AS title, count(DISTINCT query_region) AS regions FROM music
-WHERE day = (SELECT max(day) FROM music) AND query_period = 7 AND query_search_keyword IS NULL
-GROUP BY item_id HAVING count(DISTINCT query_region) > 5 ORDER BY regions DESC, title
-"""
+REGIONS_OF_SOUNDS = QUERIES["sounds listed in more than five regions"]
 
 
 @cache
