@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from datetime import date
+from typing import Final, TypeAlias
 from urllib.parse import parse_qsl
 
 from attrs import field, frozen
 
 from . import items
-from .items import Filters, Item
+from .days import FIRST_DAY, count_days
+from .items import Item, Place, Scene
 
 MAX_PAGE_SIZE: Final = 20
 
@@ -52,24 +54,27 @@ class ListEndpoint(Endpoint):
     total_key: str = "total"
     usual_total: tuple[int, int]
     """The least and the most items of a list."""
-    make_item: Callable[[int, Filters, int], Item]
-    """Makes an item of seed, filters and its slot in the list."""
+    make_item: Callable[[Place], Item]
+    """Makes what stands at a place of the list."""
 
 
 @frozen(eq=False, kw_only=True)
 class DetailEndpoint(Endpoint):
     """An endpoint that sends one hashtag or sound."""
 
-    make_data: Callable[[int, Filters], Item | None]
-    """Makes the whole `data` of seed and filters; None when there is no such thing."""
+    make_data: Callable[[Scene], Item | None]
+    """Makes the whole `data`; None when there is no such thing."""
+
+
+AnyEndpoint: TypeAlias = ListEndpoint | DetailEndpoint
 
 
 @frozen
 class Query:
-    """A valid request: the endpoint, the value of each of its parameters, the page."""
+    """A valid request."""
 
-    endpoint: ListEndpoint | DetailEndpoint
-    filters: tuple[tuple[str, str], ...]
+    endpoint: AnyEndpoint
+    scene: Scene
     page: int = 0
     """The page asked for; 0 where there are no pages."""
     limit: int = MAX_PAGE_SIZE
@@ -91,14 +96,14 @@ ENDPOINTS: Final = (
         "&new_to_top_100=false",
         items_key="list",
         usual_total=(100, 100),
-        make_item=items.hashtag,
+        make_item=items.make_hashtag,
     ),
     DetailEndpoint(
         name="hashtag_detail",
         path=_TRENDING + "hashtag/detail",
         defaults="period=7&region=all_regions&hashtag_name=ufc324",
         periods=_DETAIL_PERIODS,
-        make_data=items.hashtag_detail,
+        make_data=items.make_hashtag_detail,
     ),
     ListEndpoint(
         name="videos",
@@ -108,7 +113,7 @@ ENDPOINTS: Final = (
         size_key="limit",
         total_key="total_count",
         usual_total=(500, 500),
-        make_item=items.video,
+        make_item=items.make_video,
     ),
     ListEndpoint(
         name="music",
@@ -117,18 +122,18 @@ ENDPOINTS: Final = (
         "&commercial_music=false",
         items_key="sound_list",
         usual_total=(98, 100),
-        make_item=items.sound,
+        make_item=items.make_sound,
     ),
     DetailEndpoint(
         name="music_detail",
         path=_TRENDING + "music/detail",
         defaults="period=7&region=US&clip_id=6703723351497508865",
-        make_data=items.sound_detail,
+        make_data=items.make_sound_detail,
     ),
 )
 
 
-def find_endpoint(path_or_name: str) -> ListEndpoint | DetailEndpoint:
+def find_endpoint(path_or_name: str) -> AnyEndpoint:
     """Return the endpoint with that path or name.
 
     Raises:
@@ -168,7 +173,13 @@ _ACCEPTS: Final[Mapping[str, Callable[[str], bool]]] = {
 }
 
 
-def parse_query(endpoint: ListEndpoint | DetailEndpoint, params: Mapping[str, str]) -> Query:
+def parse_query(
+    endpoint: AnyEndpoint,
+    params: Mapping[str, str],
+    seed: int = 0,
+    day: date = FIRST_DAY,
+    total: int | None = None,
+) -> Query:
     """Fill in defaults and check every value; unknown parameters are ignored, as the API does.
 
     Raises:
@@ -179,7 +190,5 @@ def parse_query(endpoint: ListEndpoint | DetailEndpoint, params: Mapping[str, st
         accepts = endpoint.periods.__contains__ if name == "period" else _ACCEPTS.get(name, bool)
         if not accepts(value):
             raise BadParameterError(f"Invalid parameter: {name}")
-    if isinstance(endpoint, DetailEndpoint):
-        return Query(endpoint, tuple(values.items()))
-    page, limit = int(values.pop("page")), int(values.pop("limit"))
-    return Query(endpoint, tuple(values.items()), page, limit)
+    page, limit = int(values.pop("page", 0)), int(values.pop("limit", MAX_PAGE_SIZE))
+    return Query(endpoint, Scene(values, seed, count_days(day), total), page, limit)

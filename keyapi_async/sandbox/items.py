@@ -1,16 +1,23 @@
 """Made-up hashtags, videos and sounds with the habits of the real ones.
 
-Each is a pure function of its seed: hashtags leave out what they don't know, sounds send null.
+Each is a pure function of seed, query, day and its index among its kind; a detail finds the index
+by name or id, so that it agrees with the lists. Hashtags leave out what they don't know, sounds
+send null.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from random import Random
 from typing import Final, TypeAlias
 from urllib.parse import quote
+from zlib import crc32
 
+from attrs import field, frozen
+
+from .days import FIRST_DAY, count_days
 from .names import (
     ALL_REGIONS,
     AUDIENCE_COUNTRIES,
@@ -19,89 +26,132 @@ from .names import (
     HASHTAG_WORDS,
     INDUSTRIES,
     INTERESTS,
-    NO_INDUSTRY,
     NO_SEARCH,
     SOUND_TITLES,
     VIDEO_TITLES,
 )
+from .popularity import Life, draw, find_life, make_rng, scramble
 
 Item: TypeAlias = dict[str, object]
-Filters: TypeAlias = Mapping[str, str]
 
 _MISSING: Final = "missing"
 """How the name or id of what there isn't begins."""
 _DAY: Final = 86_400
-_LATEST: Final = 1_769_990_400
-# Period to number of points and the seconds between them: days, then weeks, then months.
+# Period to number of points and the days between them: days, then weeks, then months.
 _TREND_STEPS: Final = {
-    "7": (7, _DAY),
-    "30": (30, _DAY),
-    "120": (17, 7 * _DAY),
-    "365": (12, 30 * _DAY),
-    "1095": (36, 30 * _DAY),
+    "7": (7, 1),
+    "30": (30, 1),
+    "120": (17, 7),
+    "365": (12, 30),
+    "1095": (36, 30),
 }
+# Which part of all views of a hashtag fall into a period.
+_SHARES: Final = {"7": 0.1, "30": 0.25, "120": 0.45, "365": 0.7, "1095": 0.9}
+_NUMBERED_NAME: Final = re.compile(
+    f"({'|'.join(map(re.escape, HASHTAG_WORDS))})([1-9][0-9]{{0,8}})?"
+)
+CLASSES: Final = 2 * len(INDUSTRIES)
+"""Items go round in so many classes: the first half of a hashtag's are industries."""
+
+# Ids of 19 digits: an index times the stride, and back by its inverse.
+_ID_FLOOR: Final = 7 * 10**18
+_ID_SPAN: Final = 10**18
+_STRIDE: Final = 618_033_988_749_894_849
+_INVERSE: Final = pow(_STRIDE, -1, _ID_SPAN)
 
 
-def rng_for(*key: object) -> Random:
-    """Return a generator that depends on nothing but the key."""
-    return Random("\x1f".join(map(str, key)))
+@frozen
+class Scene:
+    """Everything that decides what a list or a detail of an endpoint holds."""
+
+    filters: Mapping[str, str] = field(eq=lambda filters: tuple(filters.items()))
+    """The value of each parameter but page and limit."""
+    seed: int = 0
+    day: int = count_days(FIRST_DAY)
+    """Since 1970-01-01."""
+    total: int | None = None
+    """Items of the list if nothing narrows it; None for the usual number."""
+
+    @property
+    def region(self) -> str:
+        """The country code, or all regions."""
+        return self.filters["region"]
 
 
-def hashtag(seed: int, filters: Filters, slot: int) -> Item:
-    """One row of the hashtag list, not ranked yet."""
-    offset = rng_for(seed, "words", *_pool(filters)).randrange(len(HASHTAG_WORDS))
-    lap, word = divmod(slot, len(HASHTAG_WORDS))
-    name = HASHTAG_WORDS[(word + offset) % len(HASHTAG_WORDS)] + (str(lap) if lap else "")
-    rng = rng_for(seed, "hashtag", *_pool(filters), filters["period"], slot)
-    item = _hashtag_head(seed, name, filters)
-    industry = filters["industry_id"]
-    if industry != NO_INDUSTRY or _chance(rng, 0.5):
-        known = industry if industry != NO_INDUSTRY else rng.choice(tuple(INDUSTRIES))
-        item["industry_info"] = _industry(known)
-    item |= {"is_promoted": _chance(rng, 0.05), "trend": _trend(rng, filters["period"])}
-    if _chance(rng, 0.85):
-        item["creators"] = [_creator(rng) for _ in range(rng.choice((3, 3, 3, 4, 5)))]
-    item |= {"publish_cnt": _count(rng), "video_views": _count(rng), "rank": 0}
-    if _chance(rng, 0.6):
-        item["rank_diff"] = rng.randint(0, 60)
-    item["rank_diff_type"] = rng.choices((1, 2, 3, 4), (30, 15, 30, 25))[0]
-    return item | _undocumented(rng)
+@frozen
+class Place:
+    """A place on the list of a scene."""
+
+    scene: Scene
+    index: int
+    """Which item has it."""
+    rank: int
+    rank_before: int | None = None
+    """On yesterday's list of the same query; None for an item that was not on it."""
+
+    @property
+    def rank_diff(self) -> int | None:
+        """How far the item moved, up or down."""
+        return None if self.rank_before is None else abs(self.rank_before - self.rank)
+
+    @property
+    def rank_diff_type(self) -> int:
+        """Risen (1), unchanged (2), fallen (3) or new on the list (4)."""
+        if self.rank_before is None:
+            return 4
+        return 2 + (self.rank > self.rank_before) - (self.rank < self.rank_before)
 
 
-def hashtag_detail(seed: int, filters: Filters) -> Item | None:
-    """What is known of a hashtag, whose id is that of the lists; None for one that is missing."""
-    name = filters["hashtag_name"]
+def make_hashtag(place: Place) -> Item:
+    """One row of the hashtag list."""
+    scene, index = place.scene, place.index
+    lap, word = divmod(index, len(HASHTAG_WORDS))
+    name = HASHTAG_WORDS[word] + (str(lap) if lap else "")
+    rng = make_rng(scene.seed, "hashtag", name, scene.region)
+    item = _make_hashtag_head(scene, name, index)
+    if _happens(rng, 0.85):
+        item["creators"] = [_make_creator(rng) for _ in range(rng.choice((3, 3, 3, 4, 5)))]
+    item |= _count_views(scene, index)
+    item["rank"] = place.rank
+    if place.rank_diff is not None and draw(scene.seed, name, scene.day) < 0.9:
+        item["rank_diff"] = place.rank_diff
+    item["rank_diff_type"] = place.rank_diff_type
+    return item | _make_undocumented(rng)
+
+
+def make_hashtag_detail(scene: Scene) -> Item | None:
+    """What is known of a hashtag, as in the lists and more; None for one that is missing."""
+    name = scene.filters["hashtag_name"]
     if name.startswith(_MISSING):
         return None
-    rng = rng_for(seed, "hashtag_detail", *filters.values())
-    item = _hashtag_head(seed, name, filters)
-    if _chance(rng, 0.5):
-        item["industry_info"] = _industry(rng.choice(tuple(INDUSTRIES)))
-    item |= {
-        "is_promoted": False,
-        "trend": _trend(rng, filters["period"]),
-        "publish_cnt": (posts := _count(rng)),
-        "video_views": (views := _count(rng)),
-        "publish_cnt_all": posts * 3,
-        "video_views_all": views * 3,
-        **_audience(rng),
-        "related_hashtags": [_related_hashtag(seed, word) for word in rng.sample(HASHTAG_WORDS, 5)],
-    }
-    if _chance(rng, 0.5):
-        item["description"] = f"All about {name} 🎉"
-    if _chance(rng, 0.5):
-        item["related_items"] = _related_items(rng)
-    return {"info": item | _undocumented(rng)}
+    match = _NUMBERED_NAME.fullmatch(name)
+    number = 10**9 + crc32(name.encode()) if match is None else int(match[2] or 0)
+    word = 0 if match is None else HASHTAG_WORDS.index(match[1])
+    index = number * len(HASHTAG_WORDS) + word
+    rng = make_rng(scene.seed, "hashtag_detail", name, scene.region, scene.filters["period"])
+    info = _make_hashtag_head(scene, name, index) | _count_views(scene, index)
+    all_time = _count_views(scene, index, share=1.0)
+    info |= {f"{key}_all": value for key, value in all_time.items()}
+    info |= _make_audience(rng, scene, find_life(scene.seed, "hashtags", index))
+    info["related_hashtags"] = [
+        _make_related_hashtag(scene.seed, HASHTAG_WORDS[other], other)
+        for other in rng.sample(range(len(HASHTAG_WORDS)), 5)
+    ]
+    if _happens(rng, 0.5):
+        info["description"] = f"All about {name} 🎉"
+    if _happens(rng, 0.5):
+        info["related_items"] = _make_related_items(rng)
+    return {"info": info | _make_undocumented(rng)}
 
 
-def video(seed: int, filters: Filters, slot: int) -> Item:
+def make_video(place: Place) -> Item:
     """One row of the video list."""
-    region = filters["region"]
-    rng = rng_for(seed, "video", region, slot)
-    video_id = _long_id(seed, "video", region, slot)
+    seed, region = place.scene.seed, place.scene.region
+    rng = make_rng(seed, "video", region, place.index)
+    video_id = _make_id(place.index, seed, "video", region)
     item: Item = {
         "country_code": region,
-        "cover": f"https://p16-sign-va.tiktokcdn.com/tos-maliva-p-0068c799-us/{_signed(rng)}",
+        "cover": f"https://p16-sign-va.tiktokcdn.com/tos-maliva-p-0068c799-us/{_sign(rng)}",
         "duration": rng.randint(5, 180),
         "id": video_id,
         "item_id": video_id,
@@ -109,98 +159,103 @@ def video(seed: int, filters: Filters, slot: int) -> Item:
         "region": COUNTRIES.get(region, region),
         "title": rng.choice(VIDEO_TITLES),
     }
-    return item | _undocumented(rng)
+    return item | _make_undocumented(rng)
 
 
-def sound(seed: int, filters: Filters, slot: int) -> Item:
-    """One row of the music list, not ranked yet."""
-    keyword = filters["search_keyword"]
-    rng = rng_for(seed, "sound", *_pool(filters), filters["period"], slot)
-    item = _sound(seed, _long_id(seed, "sound", *_pool(filters), slot), filters)
+def make_sound(place: Place) -> Item:
+    """One row of the music list."""
+    scene, keyword = place.scene, place.scene.filters["search_keyword"]
+    clip_id = _make_id(place.index, scene.seed, "sound")
+    rng = make_rng(scene.seed, "sound", clip_id, scene.region)
+    item = _make_sound_head(scene, clip_id, place.index)
     if keyword != NO_SEARCH:
         item |= {"is_search": True, "title": f"{item['title']} {keyword}"}
+    is_silent = draw(scene.seed, clip_id, scene.day) < 0.1
     item |= {
         "on_list_times": rng.choice((None, 1, 12)),
-        "rank_diff": rng.choice((None, 0, rng.randint(1, 60))),
-        "rank_diff_type": rng.choices((1, 2, 3, 4), (30, 15, 30, 25))[0],
-        "related_items": _related_items(rng) if _chance(rng, 0.3) else None,
-        "trend": _trend(rng, filters["period"]),
+        "rank": place.rank,
+        "rank_diff": None if is_silent else place.rank_diff,
+        "rank_diff_type": place.rank_diff_type,
+        "related_items": _make_related_items(rng) if _happens(rng, 0.3) else None,
     }
-    if _chance(rng, 0.3):
-        item |= {"cml_mid": _long_id(seed, slot), "music_url": None}
-    return item | _undocumented(rng)
+    if _happens(rng, 0.3):
+        item |= {"cml_mid": _make_id(place.index, "cml"), "music_url": None}
+    return item | _make_undocumented(rng)
 
 
-def sound_detail(seed: int, filters: Filters) -> Item | None:
-    """What is known of a sound, with title and author as in the lists; None for a missing one."""
-    if filters["clip_id"].startswith(_MISSING):
+def make_sound_detail(scene: Scene) -> Item | None:
+    """What is known of a sound, as in the lists and more; None for one that is missing."""
+    clip_id = scene.filters["clip_id"]
+    if clip_id.startswith(_MISSING):
         return None
-    rng = rng_for(seed, "sound_detail", *filters.values())
-    item = _sound(seed, filters["clip_id"], filters) | _audience(rng)
-    if _chance(rng, 0.5):
-        item["audience_ages"] = None
-    item |= {
+    index = _find_index(clip_id, scene.seed, "sound")
+    rng = make_rng(scene.seed, "sound_detail", clip_id, scene.region, scene.filters["period"])
+    sound = _make_sound_head(scene, clip_id, index)
+    sound |= _make_audience(rng, scene, find_life(scene.seed, "music", index))
+    if _happens(rng, 0.5):
+        sound["audience_ages"] = None
+    sound |= {
         "music_url": rng.choice((None, "https://sf16-ies-music-va.tiktokcdn.com/obj/sound.mp3")),
         "on_list_times": None,
         "rank": None,
         "rank_diff": None,
-        "related_items": _related_items(rng) if _chance(rng, 0.5) else None,
-        "trend": _trend(rng, filters["period"]),
+        "related_items": _make_related_items(rng) if _happens(rng, 0.5) else None,
     }
-    sound = item | _undocumented(rng)
+    sound |= _make_undocumented(rng)
     return {"disliked": None, "like_count": None, "liked": None, "sound": sound}
 
 
-def _pool(filters: Filters) -> tuple[str, ...]:
-    """What decides which rows there are; the period only reorders them, flags only drop some."""
-    names = ("region", "industry_id", "search_keyword")
-    return tuple(filters[name] for name in names if name in filters)
+def is_commercial(seed: int, index: int) -> bool:
+    """Whether a sound is cleared for commercial use."""
+    return draw(seed, "cml", index) < 0.5
 
 
-def _hashtag_head(seed: int, name: str, filters: Filters) -> Item:
-    code = "ALL" if filters["region"] == ALL_REGIONS else filters["region"]
-    country = {"id": code, "value": COUNTRIES.get(code, code), "label": code}
-    return {**_related_hashtag(seed, name), "country_info": country}
+def _make_hashtag_head(scene: Scene, name: str, index: int) -> Item:
+    code = "ALL" if scene.region == ALL_REGIONS else scene.region
+    item = _make_related_hashtag(scene.seed, name, index)
+    item["country_info"] = {"id": code, "value": COUNTRIES.get(code, code), "label": code}
+    for industry_id, value in islice(INDUSTRIES.items(), index % CLASSES, index % CLASSES + 1):
+        label = f"label_{industry_id}"
+        item["industry_info"] = {"id": int(industry_id), "value": value, "label": label}
+    item["is_promoted"] = draw(scene.seed, "promoted", index) < 0.05
+    item["trend"] = _make_trend(scene, "hashtags", index)
+    return item
 
 
-def _related_hashtag(seed: int, name: str) -> Item:
-    url = f"https://www.tiktok.com/tag/{quote(name)}"
-    return {"hashtag_id": _long_id(seed, "hashtag", name), "hashtag_name": name, "video_url": url}
+def _make_related_hashtag(seed: int, name: str, index: int) -> Item:
+    hashtag_id, url = _make_id(index, seed, "hashtag"), f"https://www.tiktok.com/tag/{quote(name)}"
+    return {"hashtag_id": hashtag_id, "hashtag_name": name, "video_url": url}
 
 
-def _sound(seed: int, clip_id: str, filters: Filters) -> Item:
-    rng = rng_for(seed, "clip", clip_id)
+def _make_sound_head(scene: Scene, clip_id: str, index: int) -> Item:
+    rng = make_rng(scene.seed, "clip", clip_id)
     title = rng.choice(SOUND_TITLES)
     return {
         "author": rng.choice(AUTHORS),
         "clip_id": clip_id,
-        "country_code": filters["region"],
+        "country_code": scene.region,
         "cover": f"https://p16-sg.tiktokcdn.com/aweme/720x720/{rng.getrandbits(128):032x}.jpeg",
         "duration": rng.randint(5, 180),
-        "if_cml": _chance(rng, 0.5),
+        "if_cml": is_commercial(scene.seed, index),
         "is_search": False,
         "link": f"https://www.tiktok.com/music/x-{clip_id}",
         "promoted": False,
-        "rank": 0,
-        "song_id": _long_id(seed, "song", clip_id),
+        "song_id": _make_id(index, scene.seed, "song"),
         "title": title,
+        "trend": _make_trend(scene, "music", index),
         "url_title": title.replace(" ", "-"),
     }
 
 
-def _industry(industry_id: str) -> Item:
-    value = INDUSTRIES[industry_id]
-    return {"id": int(industry_id), "value": value, "label": f"label_{industry_id}"}
-
-
-def _creator(rng: Random) -> Item:
-    avatar = f"https://p16-sign-sg.tiktokcdn.com/tos-alisg-avt-0068/{_signed(rng)}"
+def _make_creator(rng: Random) -> Item:
+    avatar = f"https://p16-sign-sg.tiktokcdn.com/tos-alisg-avt-0068/{_sign(rng)}"
     return {"nick_name": rng.choice(AUTHORS), "avatar_url": avatar}
 
 
-def _signed(rng: Random) -> str:
+def _sign(rng: Random) -> str:
     """The rest of a signed image address: they make up most of a page's size."""
-    name, signature = f"{rng.getrandbits(128):032x}", f"{rng.getrandbits(96):024x}"
+    digits = f"{rng.getrandbits(224):056x}"
+    name, signature = digits[:32], digits[32:]
     return (
         f"{name}~tplv-tiktokx-cropcenter:100:100.png?dr=14579&refresh_token={signature[:8]}"
         f"&x-expires=1770282000&x-signature={signature}%3D&t=4d5b0474&ps=13740610"
@@ -208,59 +263,86 @@ def _signed(rng: Random) -> str:
     )
 
 
-def _trend(rng: Random, period: str) -> list[Item]:
-    points, step = _TREND_STEPS[period]
-    if period == "7" and _chance(rng, 0.15):
+def _make_trend(scene: Scene, kind: str, index: int) -> list[Item]:
+    """The points of a period up to the day; at the same time they have the same value, always."""
+    points, step = _TREND_STEPS[scene.filters["period"]]
+    key = crc32(f"{scene.seed} {kind} {index} {scene.region}".encode())
+    if points == 7 and scramble(key) < 0.1:
         points = 3
-    values: list[float] = [round(rng.random(), 2) or 0 for _ in range(points)]
-    values[rng.randrange(points)] = 0
-    values[rng.randrange(points)] = rng.choice((1, 1.0))  # both are seen on the wire
-    first = _LATEST - (points - 1) * step
-    return [{"time": first + i * step, "value": value} for i, value in enumerate(values)]
+    life, last = find_life(scene.seed, kind, index), scene.day - scene.day % step
+    trend = list[Item]()
+    for day in range(last - (points - 1) * step, last + 1, step):
+        luck = scramble(key + day)
+        value: float = round(life.level(day) * (0.7 + 0.6 * luck), 2)
+        if value >= 1:
+            value = 1 if luck < 0.8 else 1.0  # both are seen on the wire
+        trend.append({"time": day * _DAY, "value": value or 0})
+    return trend
 
 
-def _chance(rng: Random, share: float) -> bool:
+def _count_views(scene: Scene, index: int, share: float | None = None) -> Item:
+    """Views and posts in the period, or that share of all; from day to day they grow."""
+    size = draw(scene.seed, "size", index)
+    ratio = 37 * size % 1
+    # Most have 10^5 to 10^10 in the end; now and then one passes 2^40.
+    views = 10 ** (5.3 + 3 * size if size < 0.98 else 12.5)
+    views *= _SHARES[scene.filters["period"]] if share is None else share
+    if scene.region != ALL_REGIONS:
+        views *= 0.05 + 0.3 * draw(scene.seed, scene.region, index)
+    views *= find_life(scene.seed, "hashtags", index).growth(scene.day)
+    return {"publish_cnt": int(views / 10 ** (2 + 2 * ratio)), "video_views": int(views)}
+
+
+def _happens(rng: Random, share: float) -> bool:
     return rng.random() < share
 
 
-def _count(rng: Random) -> int:
-    return int(10 ** rng.uniform(3, 13))  # one in eleven passes 2 ** 40
-
-
-def _audience(rng: Random) -> Item:
+def _make_audience(rng: Random, scene: Scene, life: Life) -> Item:
     split = sorted(rng.sample(range(1, 100), 2))
     scores = (split[0], split[1] - split[0], 100 - split[1])  # percentages
     levels = rng.sample((3, 4, 5), 3)
-    countries, interests = rng.sample(AUDIENCE_COUNTRIES, 8), rng.sample(INTERESTS, 5)
     return {
-        "longevity": {"popular_days": rng.randint(0, 7), "current_popularity": rng.randint(0, 100)},
+        "longevity": {
+            "popular_days": min(int(life.age(scene.day)), int(scene.filters["period"])),
+            "current_popularity": round(100 * life.level(scene.day)),
+        },
         "audience_ages": [
             {"age_level": level, "score": score}
             for level, score in zip(levels, scores, strict=True)
         ],
-        "audience_interests": [
-            {"interest_info": info, "score": rng.randint(90, 1500)} for info in interests
-        ],
-        "audience_countries": [
-            {"country_info": info, "score": rng.randint(90, 1500)} for info in countries
-        ],
+        "audience_interests": _make_scores(rng, "interest_info", rng.sample(INTERESTS, 5)),
+        "audience_countries": _make_scores(rng, "country_info", rng.sample(AUDIENCE_COUNTRIES, 8)),
     }
 
 
-def _related_items(rng: Random) -> list[Item]:
+def _make_scores(rng: Random, key: str, infos: Sequence[Item]) -> list[Item]:
+    return [{key: info, "score": rng.randint(90, 1500)} for info in infos]
+
+
+def _make_related_items(rng: Random) -> list[Item]:
     cover = "https://p16-sign-va.tiktokcdn.com/tos-maliva-p-0068/"
     return [
-        {"item_id": 7 * 10**18 + rng.getrandbits(58), "cover_uri": cover + _signed(rng)}
+        {"item_id": _ID_FLOOR + rng.getrandbits(58), "cover_uri": cover + _sign(rng)}
         for _ in range(rng.randint(0, 3))
     ]
 
 
-def _undocumented(rng: Random) -> Item:
+def _make_undocumented(rng: Random) -> Item:
     """A field nobody has heard of, now and then."""
-    return {"x_experiment": {"bucket": rng.randrange(8)}} if _chance(rng, 0.05) else {}
+    return {"x_experiment": {"bucket": rng.randrange(8)}} if _happens(rng, 0.05) else {}
 
 
-def _long_id(*key: object) -> str:
-    """A 19-digit id, as unique as its key."""
-    digest = hashlib.sha256("\x1f".join(map(str, key)).encode()).digest()
-    return str(7 * 10**18 + int.from_bytes(digest[:8], "big") % 10**18)
+def _make_id(index: int, *key: object) -> str:
+    """A 19-digit id, one for each index."""
+    return str(_ID_FLOOR + (index * _STRIDE + _offset(key)) % _ID_SPAN)
+
+
+def _find_index(text: str, *key: object) -> int:
+    """Return the index that has this id, or some index where it is no such id."""
+    if not (text.isascii() and text.isdigit() and len(text) == len(str(_ID_FLOOR))):
+        return crc32(text.encode())
+    return (int(text) - _ID_FLOOR - _offset(key)) * _INVERSE % _ID_SPAN
+
+
+def _offset(key: tuple[object, ...]) -> int:
+    return int(draw(*key) * _ID_SPAN)

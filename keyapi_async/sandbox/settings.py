@@ -5,10 +5,12 @@ from __future__ import annotations
 import ipaddress
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import date
 from typing import Any, Final
 
 from attrs import Attribute, define, field
 
+from .days import FIRST_DAY, Calendar, is_date
 from .endpoints import find_endpoint, find_list
 from .faults import Fault
 from .limits import WINDOWS, Window
@@ -23,10 +25,14 @@ def check_change(settings: Settings, attribute: Attribute[Any], value: Any) -> A
         AttributeError: A setting that can't be changed any more.
         ValueError: A value that can't be right.
     """
-    if attribute.name in _FIXED:
-        raise AttributeError(f"{attribute.name} can't be changed; make a new Sandbox")
-    values = {"faults": settings.faults, "fault_rate": settings.fault_rate, attribute.name: value}
-    _check(values)
+    name = attribute.alias or attribute.name
+    if not attribute.init:
+        return value
+    if name in _FIXED:
+        raise AttributeError(f"{name} can't be changed; make a new Sandbox")
+    _check({"faults": settings.faults, "fault_rate": settings.fault_rate, name: value})
+    if name == "day_seconds":
+        settings.day = settings.day  # what has passed of the day, passed at the old pace
     return value
 
 
@@ -67,6 +73,9 @@ class Settings:
     """Lengths of the unfiltered lists by endpoint (name or path)."""
     seed: int = 0
     """Other data, latencies and chance faults."""
+    _day: date = field(default=FIRST_DAY, alias="day")
+    day_seconds: float | None = None
+    """Seconds of the event loop's clock until the next day begins; None: it doesn't."""
     faults: Sequence[Fault] = ()
     """What may happen to a request by chance."""
     fault_rate: float = 0.0
@@ -76,6 +85,21 @@ class Settings:
     keepalive: float = 75.0
     """Seconds until an idle connection is closed."""
 
+    _calendar: Calendar = field(init=False, repr=False)
+
+    @property
+    def day(self) -> date:
+        """The day it is for the server, whose lists drift from day to day.
+
+        When it is set, a day begins. Requests are answered by the day of their arrival.
+        """
+        return self._calendar.find_day(self.day_seconds)
+
+    @day.setter
+    def day(self, value: date) -> None:
+        self._day = value
+        self._calendar.begin(value)
+
     @property
     def latency_range(self) -> tuple[float, float]:
         """The least and the longest latency."""
@@ -83,6 +107,7 @@ class Settings:
 
     def __attrs_post_init__(self) -> None:
         """Refuse values that can't be right."""
+        self._calendar = Calendar((self._day, 0.0))
         _check({name: getattr(self, name) for name in (*_RULES, "faults")})
 
 
@@ -90,14 +115,14 @@ _FIXED: Final = frozenset({"host", "port", "api_key", "seed", "keepalive"})
 
 
 def _check(values: Mapping[str, Any]) -> None:
-    for name in values.keys() & _RULES.keys():
-        rule, is_right = _RULES[name]
+    for name, value in values.items():
+        rule, is_right = _RULES.get(name, ("", lambda _: True))
         try:
-            right = is_right(values[name])
+            right = is_right(value)
         except (TypeError, ValueError, AttributeError):
             right = False
         if not right:
-            raise ValueError(f"{name} must be {rule}; got {values[name]!r}")
+            raise ValueError(f"{name} must be {rule}; got {value!r}")
     if values["fault_rate"] and not values["faults"]:
         raise ValueError(f"faults must be given with fault_rate; got {values['faults']!r}")
 
@@ -109,6 +134,10 @@ def _range(latency: float | tuple[float, float]) -> tuple[float, float]:
 def _is_latency(value: float | tuple[float, float]) -> bool:
     low, high = _range(value)
     return 0 <= low <= high < math.inf
+
+
+def _is_rate(value: float | None) -> bool:
+    return value is None or 0 < value < math.inf
 
 
 def _is_count(value: object) -> bool:
@@ -125,7 +154,7 @@ _RULES: Final[dict[str, tuple[str, Callable[[Any], bool]]]] = {
         lambda host: host == "localhost" or ipaddress.ip_address(host).is_loopback,
     ),
     "port": (f"from 0 to {_MAX_PORT}", lambda port: 0 <= port <= _MAX_PORT),
-    "qps": ("above 0, or None", lambda qps: qps is None or 0 < qps < math.inf),
+    "qps": ("above 0, or None", _is_rate),
     "window": (f"one of {', '.join(WINDOWS)}", WINDOWS.__contains__),
     "burst": ("0 or more", _is_count),
     "latency": ("0 or more, or a (low, high) pair of such", _is_latency),
@@ -136,6 +165,8 @@ _RULES: Final[dict[str, tuple[str, Callable[[Any], bool]]]] = {
         "lengths, 0 or more, by list endpoint (name or path)",
         lambda totals: all(find_list(key) and _is_count(n) for key, n in totals.items()),
     ),
+    "day": ("a date", is_date),
+    "day_seconds": ("above 0, or None", _is_rate),
     "fault_rate": ("from 0 to 1", lambda rate: 0 <= rate <= 1),
     "keepalive": ("0 or more", lambda seconds: seconds >= 0),
 }

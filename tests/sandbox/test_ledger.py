@@ -10,6 +10,7 @@ import pytest
 
 from keyapi_async.sandbox import Fault, RecordedRequest
 from keyapi_async.sandbox.answers import Answer
+from keyapi_async.sandbox.days import FIRST_DAY
 from keyapi_async.sandbox.ledger import Ledger
 from keyapi_async.sandbox.settings import Settings
 from tests.sandbox.bare_client import Http, open_http, wait_until
@@ -56,7 +57,9 @@ async def test_whether_failures_are_billed_is_a_setting(bill: bool) -> None:
 
 def test_nothing_is_billed_twice() -> None:
     ledger = Ledger(Settings(bill_faults=True))
-    record = RecordedRequest(time=0.0, path="", query="", params={}, headers={}, authorized=True)
+    record = RecordedRequest(
+        time=0.0, day=FIRST_DAY, path="", query="", params={}, headers={}, authorized=True
+    )
     ledger.record_answer(record, Answer.success(b"{}", "id"))
     ledger.record_loss(record)
     assert (record.credits, ledger.spent) == (2, 2)
