@@ -13,9 +13,10 @@ from attrs import field, frozen
 from keyapi_async.converter import from_json
 from keyapi_async.usage import CREDITS_PER_REQUEST
 
-from .database import Database, StoreError, no_crawl, reading
+from .database import Database, StoreError, no_crawl, parsing, reading
 from .export import Exported, Selection, SnapshotChoice, export, find_items, write_lines
 from .jobs import FailedQuery, Record
+from .plan import query_class
 from .store import COMPLETE, StoredSnapshot, query_from, read_snapshots
 
 MAX_FAILURES: Final = 10
@@ -113,7 +114,7 @@ class CrawlFile:
         Raises:
             StoreError: The file can't be read.
         """
-        with reading(self.path) as db:
+        with reading(self.path) as db, parsing(self.path):
             return [_summarize(db, snapshot) for snapshot in read_snapshots(db)]
 
     def status(self, snapshot: int | None = None) -> Summary:
@@ -125,7 +126,7 @@ class CrawlFile:
         Raises:
             StoreError: The file can't be read, or has no such snapshot.
         """
-        with reading(self.path) as db:
+        with reading(self.path) as db, parsing(self.path):
             return summarize(db, snapshot)
 
     def incomplete(self, snapshot: int | None = None) -> list[FailedQuery]:
@@ -137,7 +138,7 @@ class CrawlFile:
         Raises:
             StoreError: The file can't be read, or has no such snapshot.
         """
-        with reading(self.path) as db:
+        with reading(self.path) as db, parsing(self.path):
             return _incomplete(db, _find(db, snapshot).number, "", -1)
 
     def records(
@@ -156,15 +157,20 @@ class CrawlFile:
             period: Only those of lists of this period, or these.
 
         Raises:
+            ParameterError: There is no such endpoint.
             StoreError: The file can't be read, or has no such snapshot.
         """
+        for endpoint in endpoints:
+            query_class(endpoint)
         selection = Selection(
             endpoints=endpoints,
             regions=(region,) if isinstance(region, str) else tuple(region),
             periods=(period,) if isinstance(period, int) else tuple(period),
             snapshot=snapshot,
         )
-        with reading(self.path) as db:
+        with reading(self.path) as db, parsing(self.path):
+            if isinstance(snapshot, int):
+                _find(db, snapshot)
             for found in find_items(db, selection):
                 query = query_from(found.endpoint, found.params)
                 yield Record(
