@@ -11,14 +11,13 @@ from typing import Any, Final, TextIO
 from attrs import field, frozen
 
 from keyapi_async.converter import from_json
-from keyapi_async.errors import KeyAPIError
 from keyapi_async.usage import CREDITS_PER_REQUEST
 
-from .database import Database, StoreError, no_crawl, reading
+from .database import Database, StoreError, no_crawl, parsing, reading
 from .export import export_files
 from .jobs import FailedQuery, Record
 from .meter import Exported
-from .selection import Selection, SnapshotChoice, damaged, find_pages
+from .selection import Selection, SnapshotChoice, find_pages
 from .store import StoredSnapshot, query_from, read_snapshots
 from .views import COMPLETE
 
@@ -117,7 +116,7 @@ class CrawlFile:
         Raises:
             StoreError: The file can't be read.
         """
-        with reading(self.path) as db:
+        with reading(self.path) as db, parsing(self.path):
             return [_summarize(db, snapshot) for snapshot in read_snapshots(db)]
 
     def status(self, snapshot: int | None = None) -> Summary:
@@ -129,7 +128,7 @@ class CrawlFile:
         Raises:
             StoreError: The file can't be read, or has no such snapshot.
         """
-        with reading(self.path) as db:
+        with reading(self.path) as db, parsing(self.path):
             return summarize(db, snapshot)
 
     def incomplete(self, snapshot: int | None = None) -> list[FailedQuery]:
@@ -141,7 +140,7 @@ class CrawlFile:
         Raises:
             StoreError: The file can't be read, or has no such snapshot.
         """
-        with reading(self.path) as db:
+        with reading(self.path) as db, parsing(self.path):
             return _incomplete(db, _find(db, snapshot).number, "", -1)
 
     def records(
@@ -160,25 +159,21 @@ class CrawlFile:
             period: Only those of lists of this period, or these.
 
         Raises:
+            ParameterError: There is no such endpoint.
             StoreError: The file can't be read, or has no such snapshot.
         """
         selection = Selection(
             endpoints=endpoints, regions=region, periods=period, snapshot=snapshot
         )
-        with reading(self.path) as db:
+        with reading(self.path) as db, parsing(self.path):
             for found in find_pages([db], selection):
                 query = found.source.query
                 for position, text in found.items:
-                    try:
-                        item = from_json(query.item, text)
-                    except KeyAPIError as error:
-                        what = f"an item of its list {found.source.id}"
-                        raise damaged(self.path, what, error) from None
                     yield Record(
                         query=query,
                         page=found.number,
                         position=position,
-                        item=item,
+                        item=from_json(query.item, text),
                         request_id=found.request_id,
                         retrieved_at=found.retrieved_at,
                     )

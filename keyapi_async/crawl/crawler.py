@@ -15,14 +15,13 @@ import attrs
 from keyapi_async.client import KeyAPIClient
 from keyapi_async.errors import ParameterError
 from keyapi_async.queries import Query
-from keyapi_async.retry import to_float
 
 from .crawl_file import Summary, summarize
-from .database import Database, StoreError, reading, writing
-from .jobs import NEW_DETAILS, CrawlError, Job, Options, Progress, Record
+from .database import Database, StoreError, is_begun, parsing, reading, writing
+from .jobs import NEW_DETAILS, Clock, CrawlError, Job, Options, Progress, Record
 from .plan import Expectation, distinct, expect_jobs, pages_left
 from .sinks import FileSink, StreamSink
-from .snapshots import Decision, Request, carry_out, decide
+from .snapshots import Decision, Request, carry_out, decide, seconds
 from .store import Store, read_lists
 from .workers import Workers, concurrency_for
 
@@ -59,6 +58,12 @@ class CrawlOptions(TypedDict, total=False):
     retry_failed: bool
     fresh_within: float | None
     daily: bool | str | None
+
+
+class _RunOptions(CrawlOptions, total=False):
+    concurrency: int | None
+    keep_going: bool
+    wait_outage: float
 
 
 class Crawl:
@@ -102,8 +107,9 @@ class Crawl:
         self._request = make_request(plan, options)
         self._concurrency = concurrency_for(client.usage.pace, concurrency)
         self._keep_going = keep_going
-        self._wait_outage = _seconds("wait_outage", wait_outage)
+        self._wait_outage = seconds("wait_outage", wait_outage)
         self._on_start = on_start
+        self._clock: Clock = time.time  # the tests' own
         self._progress = Progress()
         self._workers: Workers | None = None
         self._is_stopped = False
@@ -123,20 +129,26 @@ class Crawl:
                 pass (no answer, 5xx); other failed lists wait for `retry_failed`.
         """
         with writing(self._path, create=self._request.plan is not None) as db:
-            decision = decide(db, self._request, time.time())
-            snapshot = carry_out(db, decision)
-            self._count(db, decision, snapshot)
-            if self._on_start is not None:
-                self._on_start(attrs.evolve(self._progress))
-            if self._progress.pending and not self._is_stopped:
-                await self._work(db, decision.options, snapshot)
-            return summarize(db, snapshot)
+            with parsing(self._path):
+                decision = decide(db, self._request, self._clock())
+                snapshot = carry_out(db, decision)
+                self._progress = _count(db, decision, snapshot)
+            try:
+                if self._on_start is not None:
+                    self._on_start(self.status())
+                if self._progress.pending and not self._is_stopped:
+                    await self._work(db, decision.options, snapshot)
+            finally:
+                self._workers, self._is_stopped = None, False
+            with parsing(self._path):
+                return summarize(db, snapshot)
 
     def stop(self, grace: float = GRACE) -> None:
-        """End the crawl in good order: begin nothing new, store what is under way.
+        """End the run in good order: begin nothing new, store what is under way.
 
         Call it from the crawl's event loop, perhaps upon a signal. Called again, it gives up the
-        requests under way at once; they may have cost credits.
+        requests under way at once; they may have cost credits. Called before `run`, that run
+        sends nothing. The next one goes on.
 
         Args:
             grace: Seconds after which they are given up in any case.
@@ -154,9 +166,10 @@ class Crawl:
         return attrs.evolve(self._progress)
 
     async def _work(self, db: Database, options: Options, snapshot: int) -> None:
-        usage = self._client.usage
-        in_hand = min(self._concurrency, self._progress.pending)
-        store = Store(db, snapshot, options, usage, in_hand=in_hand)
+        usage, in_hand = self._client.usage, self._concurrency
+        if options.details is None:
+            in_hand = min(in_hand, self._progress.pending)
+        store = Store(db, snapshot, options, usage, in_hand=in_hand, clock=self._clock)
         sink = FileSink(store, usage)
         self._workers = Workers(
             self._client,
@@ -166,29 +179,29 @@ class Crawl:
             keep_going=self._keep_going,
             wait_outage=self._wait_outage,
             progress=self._progress,
+            clock=self._clock,
         )
         try:
             await self._workers.run()
-        except BaseException:
+        finally:
             await sink.close()
             with suppress(StoreError):  # on a full disk it would hide what happened
                 store.end(usage)
-            raise
-        await sink.close()
-        store.end(usage)
 
-    def _count(self, db: Database, decision: Decision, snapshot: int) -> None:
-        """Tell the progress what there is to do."""
-        progress = self._progress
-        progress.snapshot, progress.is_new = snapshot, decision.snapshot is None
-        progress.done, progress.failed = decision.done, decision.failed
-        progress.pages_before = decision.pages
-        progress.ignored = tuple(one.number for one in decision.ignored)
-        pending = 0
-        for one in read_lists(db, snapshot, "l.state = 'pending'"):
-            pending += 1
-            progress.pages_expected += pages_left(one.job(), decision.options)
-        progress.queries = decision.done + decision.failed + pending
+
+def _count(db: Database, decision: Decision, snapshot: int) -> Progress:
+    """What there is to do."""
+    jobs = [one.job() for one in read_lists(db, snapshot, "l.state = 'pending'")]
+    return Progress(
+        queries=decision.done + decision.failed + len(jobs),
+        done=decision.done,
+        failed=decision.failed,
+        pages_expected=sum(pages_left(job, decision.options) for job in jobs),
+        snapshot=snapshot,
+        is_new=decision.snapshot is None,
+        pages_before=decision.pages,
+        ignored=tuple(one.number for one in decision.ignored),
+    )
 
 
 def make_request(plan: Iterable[Query[Any]] | None, options: CrawlOptions) -> Request:
@@ -196,24 +209,16 @@ def make_request(plan: Iterable[Query[Any]] | None, options: CrawlOptions) -> Re
     given: dict[str, Any] = {**options}
     names = [attribute.name for attribute in attrs.fields(Options)]
     wanted = Options(**{name: given.pop(name) for name in names if name in given})
-    return Request(plan=plan, options=None if plan is None else wanted, **given)
-
-
-def _seconds(name: str, value: float) -> float:
-    if not to_float(value) >= 0:
-        raise ParameterError(name, value, "a number of seconds")
-    return value
+    if plan is None and wanted == Options():
+        return Request(**given)  # with the options of the file
+    return Request(plan=plan, options=wanted, **given)
 
 
 async def crawl_to(
     path: str | PathLike[str],
     client: KeyAPIClient,
     plan: Iterable[Query[Any]] | None = None,
-    *,
-    concurrency: int | None = None,
-    keep_going: bool = False,
-    wait_outage: float = WAIT_OUTAGE,
-    **options: Unpack[CrawlOptions],
+    **options: Unpack[_RunOptions],
 ) -> Summary:
     """Run a `Crawl` to its end: the short form of it, with the same arguments.
 
@@ -223,16 +228,7 @@ async def crawl_to(
     Raises:
         KeyAPIError: As of `Crawl` and `Crawl.run`.
     """
-    made = Crawl(
-        client,
-        plan,
-        path,
-        concurrency=concurrency,
-        keep_going=keep_going,
-        wait_outage=wait_outage,
-        **options,
-    )
-    return await made.run()
+    return await Crawl(client, plan, path, **options).run()
 
 
 def expect(
@@ -256,10 +252,9 @@ def expect(
     request = make_request(plan, options)
     with ExitStack() as stack:
         db = None
-        if path is not None and (
-            plan is None or (Path(path).exists() and Path(path).stat().st_size)
-        ):
+        if path is not None and (plan is None or is_begun(Path(path))):
             db = stack.enter_context(reading(Path(path)))
+            stack.enter_context(parsing(Path(path)))
         decision = decide(db, request, time.time())
         return expect_jobs(
             decision.jobs(), decision.options, done=decision.done, failed=decision.failed
@@ -315,7 +310,7 @@ async def crawl(
         options,
         concurrency=concurrency,
         keep_going=keep_going,
-        wait_outage=_seconds("wait_outage", wait_outage),
+        wait_outage=seconds("wait_outage", wait_outage),
         progress=progress,
     )
     running = asyncio.create_task(workers.run())

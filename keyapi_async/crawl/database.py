@@ -6,12 +6,12 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from keyapi_async.errors import KeyAPIError
+from keyapi_async.errors import InvalidResponseError, KeyAPIError, excerpt
 
 from .views import make_views
 
@@ -95,6 +95,18 @@ ALTER TABLE runs ADD COLUMN in_hand INTEGER NOT NULL DEFAULT 0;
 """What makes of a file of that version one of the next."""
 
 
+_NONSENSE: Final = (
+    ArithmeticError,
+    AttributeError,
+    InvalidResponseError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What comes of reading rows that were damaged, or edited by hand."""
+
+
 class StoreError(KeyAPIError):
     """The crawl's file can't be used; the message names it, the reason and the way out."""
 
@@ -115,7 +127,7 @@ class Database:
     def each(self, sql: str, *values: object) -> Iterator[Any]:
         """Read something long, row by row."""
         with _translated(self.path):
-            # `yield from` would close the cursor when left early, perhaps after the file.
+            # Not `yield from`: that would close the cursor, perhaps of a file closed before.
             for row in self._connection.execute(sql, values):  # noqa: UP028
                 yield row
 
@@ -124,6 +136,22 @@ class Database:
         """All or nothing."""
         with _translated(self.path), _transaction(self._connection):
             yield self._connection
+
+
+@contextmanager
+def parsing(path: Path) -> Iterator[None]:
+    """Make sense of rows; of those that no crawl wrote none can be made.
+
+    Raises:
+        StoreError: So it is.
+    """
+    problem = ""
+    try:
+        yield
+    except _NONSENSE as error:
+        problem = f"{type(error).__name__}: {error}".splitlines()[0]
+    if problem:
+        raise StoreError(f"{path}: {_ADVICE['SQLITE_CORRUPT']} ({excerpt(problem)})")
 
 
 @contextmanager
@@ -137,9 +165,11 @@ def writing(path: Path, *, create: bool) -> Iterator[Database]:
     Raises:
         StoreError: It can't be used; then nothing in it was changed.
     """
-    begun = is_begun(path)  # first of all: lay no lock beside what isn't ours
-    if not begun and not create:
-        raise no_crawl(path)
+    if create:
+        is_begun(path)  # lay no lock beside what isn't ours
+    else:
+        with reading(path):
+            pass  # nor where nothing is
     with _locked(path), _translated(path), closing(_connect(path, "rwc")) as connection:
         _set_up(connection, _version(path, connection))
         yield Database(path, connection)
@@ -180,8 +210,11 @@ def _open_to_read(path: Path, stack: ExitStack) -> sqlite3.Connection:
         may_write = os.access(path, os.W_OK) and os.access(path.resolve().parent, os.W_OK)
         return opened("rw" if may_write or not path.exists() else "ro&immutable=1")
     if index.exists():
-        with suppress(sqlite3.OperationalError):
+        try:
             return opened("ro")
+        except sqlite3.OperationalError as error:
+            if _name(error).startswith("SQLITE_BUSY"):
+                raise
     # Its crawl was killed, and SQLite would have to write here to make sense of what it left.
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="keyapi-")))
     shutil.copyfile(path, folder / "crawl")
@@ -208,12 +241,12 @@ def is_begun(path: Path) -> bool:
     Raises:
         StoreError: It is something else, or its folder can't take it.
     """
-    if not path.exists():
+    with _translated(path), ExitStack() as stack:
+        if path.exists():
+            return _version(path, _open_to_read(path, stack)) is not None
         if not os.access(path.resolve().parent, os.W_OK):
             raise StoreError(f"{path}: {_CANT_OPEN}")
         return False
-    with _translated(path), ExitStack() as stack:
-        return _version(path, _open_to_read(path, stack)) is not None
 
 
 def _version(path: Path, connection: sqlite3.Connection) -> int | None:
@@ -222,6 +255,8 @@ def _version(path: Path, connection: sqlite3.Connection) -> int | None:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if application == APPLICATION_ID:
+        if version < 1:
+            raise StoreError(f"{path}: {_ADVICE['SQLITE_CORRUPT']}")
         if version > VERSION:
             raise StoreError(
                 f"{path}: was made by a newer version of keyapi-async; nothing was changed: "
@@ -291,17 +326,25 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 def _translated(path: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise _store_error(path, error) from None
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror or error}") from None
 
 
-def _store_error(path: Path, error: sqlite3.Error) -> StoreError:
+def _store_error(path: Path, error: Exception) -> StoreError:
     """What an error of SQLite means for whoever owns the file."""
-    name = getattr(error, "sqlite_errorname", None) or ""
+    name = _name(error)
     for prefix, advice in _ADVICE.items():
         if name.startswith(prefix):
             return StoreError(f"{path}: {advice}")
     return StoreError(f"{path}: {error}")
+
+
+def _name(error: Exception) -> str:
+    """SQLite's name for an error; what Python can't decode has none, and is damaged."""
+    is_undecodable = isinstance(error, sqlite3.OperationalError | UnicodeDecodeError)
+    return getattr(error, "sqlite_errorname", "SQLITE_CORRUPT" if is_undecodable else "")
 
 
 _CANT_OPEN = "can't be opened; check that its folder exists and that both may be written to"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Generic, Protocol, TypeAlias
 
 from attrs import define, field, frozen
@@ -11,6 +11,9 @@ from keyapi_async.errors import KeyAPIError, ParameterError
 from keyapi_async.pagination import Checkpoint, StopReason
 from keyapi_async.queries import DetailQuery, ItemT, ListQuery, Query, whole_number
 from keyapi_async.raw import position_of
+
+Clock: TypeAlias = Callable[[], float]
+"""Tells the time, in Unix seconds."""
 
 ALL_DETAILS: Final = "all"
 NEW_DETAILS: Final = "new"
@@ -145,13 +148,25 @@ class Batch:
 
     def details(self) -> Iterator[tuple[int, DetailQuery[Any]]]:
         """The queries for the details of its items, each with its item's place in the list."""
-        query = self.job.query
-        if not isinstance(query, ListQuery):
-            return
-        for item in self.items:
-            detail = query.detail(item)
-            if detail is not None:
-                yield (self.page - 1) * query.limit + position_of(item), detail
+        places = ((self.page, position_of(item), item) for item in self.items)
+        return details_of(self.job.query, places)
+
+
+def details_of(
+    query: Query[Any], items: Iterable[tuple[int, int, Any]]
+) -> Iterator[tuple[int, DetailQuery[Any]]]:
+    """The queries for the details of items, each with its item's place in the list.
+
+    Args:
+        query: The list.
+        items: Items, each with its page and its position there; left alone if it has no details.
+    """
+    if not isinstance(query, ListQuery) or query.detail_query is None:
+        return
+    for page, position, item in items:
+        detail = query.detail(item)
+        if detail is not None:
+            yield (page - 1) * query.limit + position, detail
 
 
 @frozen(kw_only=True)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
+
+from attrs import frozen
 
 from keyapi_async.errors import KeyAPIError, TransportError
 
@@ -18,52 +21,74 @@ class OutageError(CrawlError):
     """The server was down for longer than `wait_outage`; what is missing is still pending."""
 
 
+@frozen(eq=False)
+class _Waiter:
+    """A worker whose list failed.
+
+    Attributes:
+        verdict: Whether it is to try again.
+        is_repeat: Whether the server answered others since its list failed at the same place.
+    """
+
+    verdict: asyncio.Future[bool]
+    is_repeat: bool
+
+
 class Outage:
     """What the workers of a crawl know of the server's health.
 
-    One list that fails alone is to blame itself. When a request never left this machine, or two
-    lists fail with no success between, it is the server: then nothing is sent but a probe now
-    and then, by one worker going on with its list.
+    A list that fails alone is itself to blame. When a request never left this machine, or two
+    lists fail with no answer between, it is the server: then nothing is sent but a probe now and
+    then, by the workers in turn. A list that fails again although the server answered others
+    meanwhile says nothing about the server.
 
     Args:
         limit: Seconds to wait for the server.
         progress: Told that, and until when, everything waits.
+        count_busy: How many workers are not idle; those that wait here are among them.
+
+    Attributes:
+        answers: How many times the server answered.
     """
 
-    def __init__(self, limit: float, progress: Progress) -> None:
+    def __init__(self, limit: float, progress: Progress, count_busy: Callable[[], int]) -> None:
+        self.answers = 0
         self._limit = limit
         self._progress = progress
+        self._count_busy = count_busy
         self._since: float | None = None
         self._delay = FIRST_PROBE
+        self._timer: asyncio.TimerHandle | None = None
         self._prober: asyncio.Task[object] | None = None
-        self._successes = 0
-        self._busy = 0
         self._gave_up = False
-        self._waiting: dict[asyncio.Task[object] | None, asyncio.Event] = {}
+        self._waiters: dict[asyncio.Task[object] | None, _Waiter] = {}  # first come first
 
     def end(self) -> None:
         """Note an answer: the server is there."""
-        self._successes += 1
-        self._since = self._prober = self._progress.outage = None
-        self._delay = FIRST_PROBE
-        self._wake()
+        self.answers += 1
+        self._release(try_again=self._since is not None)
 
-    def settle(self, busy: int) -> None:
-        """Note how many workers are busy: the last one has nobody to wait for."""
-        self._busy = busy
-        self._wake()
+    def is_probe(self) -> bool:
+        """Whether the calling worker is to find out if the server is back."""
+        return self._prober is not None and self._prober is asyncio.current_task()
+
+    def settle(self) -> None:
+        """Note that a worker is idle: who waits for nobody but idle ones is told now."""
+        if self._since is None and self._count_busy() <= len(self._waiters):
+            self._release(try_again=False)
 
     def give_up(self) -> None:
         """Send those who wait away."""
         self._gave_up = True
-        self._wake()
+        self._release(try_again=False)
 
-    async def wait(self, error: KeyAPIError, busy: int) -> bool:
+    async def wait(self, error: KeyAPIError, failed_before: int | None) -> bool:
         """Wait until it is clear what a failure means, and if it is the server, for it.
 
         Args:
             error: What the request failed with after all its retries.
-            busy: How many workers have a list in hand.
+            failed_before: What `answers` was when the list failed at this place before, if it
+                did.
 
         Returns:
             Whether to try again; else the list is to blame, or the crawl is being stopped.
@@ -71,56 +96,54 @@ class Outage:
         Raises:
             OutageError: The server was down for too long.
         """
-        task = asyncio.current_task()
-        self._busy = busy
-        self._waiting[task] = changed = asyncio.Event()
-        try:
-            self._note(error, task)
-            successes = self._successes
-            while not self._gave_up:
-                changed.clear()
-                if self._since is None:
-                    if successes != self._successes or self._busy <= len(self._waiting):
-                        return False
-                    await changed.wait()
-                elif await self._until_probe(self._since, error, changed):
-                    return True
+        if self._gave_up:
             return False
+        task = asyncio.current_task()
+        verdict: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiters[task] = _Waiter(verdict, failed_before not in (None, self.answers))
+        try:
+            self._note(error)
+            return await verdict
         finally:
-            del self._waiting[task]
+            self._waiters.pop(task, None)
 
-    def _note(self, error: KeyAPIError, task: asyncio.Task[object] | None) -> None:
-        loop = asyncio.get_running_loop()
+    def _note(self, error: KeyAPIError) -> None:
         was_never_sent = isinstance(error, TransportError) and not error.maybe_billed
-        if self._since is None and (was_never_sent or len(self._waiting) > 1):
-            self._since = loop.time()
-        elif task is self._prober and task is not None:
-            self._prober = None
-            self._delay = min(self._delay * 2, MAX_PROBE)
+        if self._since is not None:
+            if self.is_probe():
+                self._delay = min(self._delay * 2, MAX_PROBE)
+                self._schedule(error, self._since)
+        elif was_never_sent or sum(not one.is_repeat for one in self._waiters.values()) > 1:
+            self._since = asyncio.get_running_loop().time()
+            self._schedule(error, self._since)
         else:
-            return
-        self._progress.outage = str(error)
-        self._progress.next_probe = loop.time() + self._delay
-        self._wake()
+            self.settle()
 
-    async def _until_probe(self, since: float, error: KeyAPIError, changed: asyncio.Event) -> bool:
-        """Wait for the next probe, or the end of the outage; whether to try again."""
-        now, successes = asyncio.get_running_loop().time(), self._successes
-        if now >= since + self._limit:
+    def _schedule(self, error: KeyAPIError, since: float) -> None:
+        """Have the next probe sent; the last one when the time is up."""
+        loop = asyncio.get_running_loop()
+        if loop.time() >= since + self._limit:
             raise OutageError(
                 f"the server was down for {self._limit:.0f} s, the last time with: {error}"
             )
-        if self._prober is None and now >= self._progress.next_probe:
-            self._prober = asyncio.current_task()
-            return True
-        until = min(self._progress.next_probe, since + self._limit)
-        try:
-            async with asyncio.timeout_at(None if self._prober else until):
-                await changed.wait()
-        except TimeoutError:
-            pass
-        return successes != self._successes
+        self._prober = None
+        self._progress.outage = str(error)
+        self._progress.next_probe = min(loop.time() + self._delay, since + self._limit)
+        self._timer = loop.call_at(self._progress.next_probe, self._probe)
 
-    def _wake(self) -> None:
-        for changed in self._waiting.values():
-            changed.set()
+    def _probe(self) -> None:
+        task, waiter = next(iter(self._waiters.items()))
+        del self._waiters[task]
+        self._prober = task
+        waiter.verdict.set_result(True)
+
+    def _release(self, *, try_again: bool) -> None:
+        """End the outage, if there is one, and the wait of all."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._since = self._timer = self._prober = self._progress.outage = None
+        self._delay = FIRST_PROBE
+        for waiter in self._waiters.values():
+            if not waiter.verdict.done():
+                waiter.verdict.set_result(try_again)
+        self._waiters.clear()

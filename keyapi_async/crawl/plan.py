@@ -59,7 +59,7 @@ def distinct(plan: Iterable[Query[Any]]) -> Plan:
     """
     queries = tuple(plan)
     for number, query in enumerate(queries, 1):
-        if not isinstance(query, Query):
+        if not isinstance(query, tuple(ENDPOINTS.values())):
             raise ParameterError(f"query {number} of the plan", query, "a query, as grid() makes")
     return tuple(dict.fromkeys(queries))
 
@@ -203,7 +203,7 @@ def _details_left(job: Job, options: Options) -> int:
         return 0
     items = _items(query, job.total, options)
     if isinstance(options.details, int):
-        items = min(items, options.details)
+        items = min(items, max(options.details - (query.page - 1) * query.limit, 0))
     return max(items - job.items, 0)  # those of its items so far are jobs themselves
 
 

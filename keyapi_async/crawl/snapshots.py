@@ -6,7 +6,6 @@ out with `carry_out`.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import Any, Final
@@ -16,20 +15,18 @@ from attrs import field, frozen
 
 from keyapi_async.converter import from_json
 from keyapi_async.errors import ParameterError
-from keyapi_async.queries import DetailQuery, ListQuery, Query
+from keyapi_async.queries import Query
 from keyapi_async.retry import to_float
 
 from .database import Database, StoreError, no_crawl
-from .jobs import Job, Options
+from .jobs import Job, Options, details_of
 from .plan import Plan, distinct, query_text
 from .store import (
     LOCAL,
     Key,
     StoredList,
     StoredSnapshot,
-    add_details,
     add_lists,
-    add_queries,
     day_of,
     options_json,
     query_from,
@@ -38,6 +35,7 @@ from .store import (
     read_lists,
     read_plan_keys,
     read_snapshots,
+    wanted_details,
     zone_of,
 )
 
@@ -63,9 +61,19 @@ def _plan(queries: Iterable[Query[Any]] | None) -> Plan | None:
     return plan
 
 
-def _seconds(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is not None and not to_float(value) >= 0:
-        raise ParameterError(attribute.name, value, "a number of seconds")
+def seconds(name: str, value: float) -> float:
+    """Take a length of time.
+
+    Raises:
+        ParameterError: It is none.
+    """
+    if not to_float(value) >= 0:
+        raise ParameterError(name, value, "a number of seconds")
+    return value
+
+
+def _fresh_within(value: float | None) -> float | None:
+    return None if value is None else seconds("fresh_within", value)
 
 
 def _zone(value: object) -> str | None:
@@ -95,7 +103,7 @@ class Request:
     options: Options | None = None
     extend: bool = False
     retry_failed: bool = False
-    fresh_within: float | None = field(default=None, validator=_seconds)
+    fresh_within: float | None = field(default=None, converter=_fresh_within)
     daily: str | None = field(default=None, converter=_zone)
 
 
@@ -104,6 +112,7 @@ class Decision:
     """What a crawl does with its file before it sends anything.
 
     Attributes:
+        now: When it was decided, in Unix seconds.
         snapshot: The snapshot to go on with; None to begin one.
         day: Its day.
         zone: The zone of that day, if there is to be a snapshot for each.
@@ -118,9 +127,10 @@ class Decision:
         done: How many of its lists are done.
         failed: How many of them failed.
         pages: How many pages it has.
-        are_details_new: Whether other details of its items are wanted than before.
+        details: Details of its items that were not wanted before.
     """
 
+    now: float
     snapshot: int | None = None
     day: date
     zone: str | None
@@ -135,13 +145,13 @@ class Decision:
     done: int = 0
     failed: int = 0
     pages: int = 0
-    are_details_new: bool = False
+    details: Mapping[Key, None] = field(factory=dict)
 
     def jobs(self) -> Iterator[Job]:
         """What is to be done, as far as it is known before anything is sent."""
         for one in (*self.pending, *self.reopen):
             yield one.job()
-        for key, total in self.lists.items():
+        for key, total in {**self.lists, **self.details}.items():
             yield Job(query=query_from(*key), total=total)
 
 
@@ -163,6 +173,7 @@ def decide(db: Database | None, request: Request, now: float) -> Decision:
             raise no_crawl("the file" if db is None else db.path)
         lists: dict[Key, int | None] = dict.fromkeys(map(query_key, request.plan))
         return Decision(
+            now=now,
             day=day_of(now, request.daily),
             zone=request.daily,
             options=request.options or Options(),
@@ -176,6 +187,7 @@ def decide(db: Database | None, request: Request, now: float) -> Decision:
     before = newest or stored[-1]
     plan, add, drop = _compare_plans(db, request, before)
     decision = Decision(
+        now=now,
         day=day_of(now, zone),
         zone=zone,
         options=request.options or before.options,
@@ -184,7 +196,7 @@ def decide(db: Database | None, request: Request, now: float) -> Decision:
         drop=drop,
         lists={},
     )
-    if newest is None or _is_old(newest, request, now, decision):
+    if newest is None or _is_old(newest, request, decision):
         lengths = read_lengths(db)
         return attrs.evolve(decision, lists={key: lengths.get(key) for key in plan})
     return _go_on(db, newest, request, plan, decision)
@@ -193,18 +205,20 @@ def decide(db: Database | None, request: Request, now: float) -> Decision:
 def _newest(
     stored: list[StoredSnapshot], now: float, *, by_age: bool
 ) -> tuple[StoredSnapshot | None, tuple[StoredSnapshot, ...]]:
-    """The newest snapshot, and those of the future, which have no age."""
-    if not by_age:
-        return stored[-1], ()
-    ignored = tuple(one for one in stored if one.started_at > now + FUTURE)
-    past = (one for one in stored if one not in ignored)
-    return max(past, key=lambda one: one.started_at, default=None), ignored
+    """The newest snapshot, and those of the future, which have no age.
+
+    The newest is the one begun last, whatever the clock said: the time of one that was begun in
+    the future comes some day.
+    """
+    ignored = tuple(one for one in stored if by_age and one.started_at > now + FUTURE)
+    past = [one for one in stored if one not in ignored]
+    return past[-1] if past else None, ignored
 
 
-def _is_old(newest: StoredSnapshot, request: Request, now: float, decision: Decision) -> bool:
-    if decision.zone is not None:
-        return newest.day < decision.day
-    return request.fresh_within is not None and now - newest.started_at >= request.fresh_within
+def _is_old(newest: StoredSnapshot, request: Request, decision: Decision) -> bool:
+    age, limit = decision.now - newest.started_at, request.fresh_within
+    is_of_another_day = decision.zone is not None and newest.day < decision.day
+    return is_of_another_day or (limit is not None and age >= limit)
 
 
 def _compare_plans(
@@ -278,50 +292,50 @@ def _go_on(
         done=len(sorts["done"]) + len(sorts["close"]),
         failed=len(sorts["failed"]),
         pages=pages,
-        are_details_new=options.details not in (None, before.details),
+        details={} if options.details == before.details else _details(db, newest, options, have),
     )
+
+
+def _details(
+    db: Database, snapshot: StoredSnapshot, options: Options, have: set[Key]
+) -> dict[Key, None]:
+    """The details that are wanted of the items of a snapshot, and not in it yet."""
+    keys: dict[Key, None] = {}
+    if options.details is not None:
+        for one in read_lists(db, snapshot.number, "l.items"):
+            query = query_from(*one.key)
+            rows = db.each(_ITEMS, one.id)
+            items = ((page, place, from_json(query.item, text)) for page, place, text in rows)
+            keys |= dict.fromkeys(wanted_details(db, options, details_of(query, items)))
+    return {key: None for key in keys if key not in have}
 
 
 def carry_out(db: Database, decision: Decision) -> int:
     """Do with a file what was decided, in one transaction; returns the snapshot's number."""
-    now = time.time()
     options = options_json(decision.options, decision.zone)
     with db.transaction() as connection:
         number = decision.snapshot
         if number is None:
             begun = connection.execute(
                 "INSERT INTO snapshots (started_at, options, day) VALUES (?, ?, ?)",
-                (now, options, decision.day.isoformat()),
+                (decision.now, options, decision.day.isoformat()),
             )
             number = begun.lastrowid or 0
         connection.execute("UPDATE snapshots SET options = ? WHERE id = ?", (options, number))
         connection.executemany(
             "UPDATE queries SET planned = -1 WHERE endpoint = ? AND params = ?", decision.drop
         )
-        add_queries(connection, decision.add, planned=True)
         connection.executemany(
             "UPDATE lists SET state = 'done', stop_reason = 'dropped', finished_at = ? "
             "WHERE id = ?",
-            ((now, one.id) for one in decision.close),
+            ((decision.now, one.id) for one in decision.close),
         )
         connection.executemany(
             "UPDATE lists SET state = 'pending', stop_reason = NULL, finished_at = NULL "
             "WHERE id = ?",
             ((one.id,) for one in decision.reopen),
         )
-        add_lists(connection, number, decision.lists)
-        if decision.are_details_new:
-            for one in read_lists(db, number, "l.items"):
-                add_details(connection, number, decision.options, _stored_details(db, one))
+        lists = {**dict.fromkeys(decision.add), **decision.lists}
+        add_lists(connection, number, lists, planned=True)
+        add_lists(connection, number, decision.details, planned=False)
     return number
-
-
-def _stored_details(db: Database, one: StoredList) -> Iterator[tuple[int, DetailQuery[Any]]]:
-    """The queries for the details of what is stored of a list, each with its place in it."""
-    query = query_from(*one.key)
-    if not isinstance(query, ListQuery) or query.detail_query is None:
-        return
-    for page, position, text in db.each(_ITEMS, one.id):
-        detail = query.detail(from_json(query.item, text))
-        if detail is not None:
-            yield (page - 1) * query.limit + position, detail

@@ -20,12 +20,12 @@ from attrs import frozen
 from keyapi_async.converter import filters, wire_params
 from keyapi_async.errors import ParameterError
 from keyapi_async.pagination import Checkpoint
-from keyapi_async.queries import DetailQuery, ListQuery, Query
+from keyapi_async.queries import DetailQuery, ListQuery, Query, whole_number
 from keyapi_async.raw import position_of
 from keyapi_async.usage import CREDITS_PER_REQUEST, Usage
 
-from .database import Database
-from .jobs import NEW_DETAILS, Batch, Failure, Job, Options, Outcome
+from .database import Database, parsing
+from .jobs import NEW_DETAILS, Batch, Clock, Failure, Job, Options, Outcome
 from .plan import query_class
 
 Key: TypeAlias = tuple[str, str]
@@ -88,7 +88,7 @@ def zone_of(name: str) -> tzinfo | None:
         return None
     try:
         return ZoneInfo(name)
-    except (OSError, KeyError, ValueError, TypeError):
+    except (OSError, LookupError, ValueError, TypeError):
         allowed = "True (the machine's zone) or the name of a time zone such as Europe/Berlin"
         raise ParameterError("daily", name, allowed) from None
 
@@ -150,12 +150,13 @@ class StoredList:
         query = query_from(*self.key)
         start, pages = None, self.pages
         if isinstance(query, ListQuery) and self.next_page is not None:
-            pages = self.next_page - query.page if self.next_page else pages
+            page = whole_number("next_page", self.next_page, 0)
+            pages = page - query.page if page else pages
             start = Checkpoint(
                 path=query.path,
                 params=filters(query),
-                page=self.next_page or None,
-                offset=self.next_offset,
+                page=page or None,
+                offset=whole_number("next_offset", self.next_offset, 0),
                 seen=tuple(seen),
             )
         return Job(
@@ -222,16 +223,25 @@ class Store:
         options: What is wanted of each list.
         usage: What the client had done and spent before.
         in_hand: How many lists are worked on at once at most.
+        clock: Tells the time, in Unix seconds.
     """
 
     def __init__(
-        self, db: Database, snapshot: int, options: Options, usage: Usage, *, in_hand: int
+        self,
+        db: Database,
+        snapshot: int,
+        options: Options,
+        usage: Usage,
+        *,
+        in_hand: int,
+        clock: Clock = time.time,
     ) -> None:
         self._db = db
         self._snapshot = snapshot
         self._options = options
         self._before = attrs.evolve(usage)
-        now = time.time()
+        self._clock = clock
+        now = clock()
         with db.transaction() as connection:
             started = connection.execute(
                 "INSERT INTO runs (snapshot, pid, started_at, seen_at, in_hand) "
@@ -247,12 +257,12 @@ class Store:
             after: Only those with a higher number.
             count: At most so many.
         """
-        return [
-            one.job(self._ids(one.id) if one.next_page is not None else ())
-            for one in read_lists(
-                self._db, self._snapshot, "l.state = 'pending' AND l.id > ?", after, limit=count
-            )
-        ]
+        where = "l.state = 'pending' AND l.id > ?"
+        with parsing(self._db.path):
+            return [
+                one.job(self._ids(one.id) if one.next_page is not None else ())
+                for one in read_lists(self._db, self._snapshot, where, after, limit=count)
+            ]
 
     def write(self, outcomes: Sequence[Outcome], usage: Usage) -> list[int]:
         """Store what came of some jobs, in one transaction.
@@ -274,14 +284,12 @@ class Store:
         with self._db.transaction() as connection:
             self._write_usage(connection, usage)
             connection.execute(
-                "UPDATE runs SET ended_at = ? WHERE id = ?", (time.time(), self._run)
+                "UPDATE runs SET ended_at = ? WHERE id = ?", (self._clock(), self._run)
             )
 
     def _ids(self, list_: int) -> Iterator[str]:
-        for (item_id,) in self._db.each(
-            "SELECT item_id FROM items WHERE list = ? ORDER BY id", list_
-        ):
-            yield item_id
+        sql = "SELECT item_id FROM items WHERE list = ? ORDER BY id"
+        return (item_id for (item_id,) in self._db.each(sql, list_))
 
     def _write(self, connection: sqlite3.Connection, outcome: Outcome) -> int:
         match outcome:
@@ -290,7 +298,7 @@ class Store:
             case Failure():
                 self._write_failure(connection, outcome)
             case _:
-                connection.execute(_DONE, (outcome.reason, time.time(), outcome.job.id))
+                connection.execute(_DONE, (outcome.reason, self._clock(), outcome.job.id))
         return 0
 
     def _write_batch(self, connection: sqlite3.Connection, batch: Batch) -> int:
@@ -307,10 +315,11 @@ class Store:
         connection.execute(_ADVANCE, (batch.next_page or 0, batch.next_offset, *counts, number))
         if self._options.details is None:
             return 0
-        return add_details(connection, self._snapshot, self._options, batch.details())
+        details = wanted_details(self._db, self._options, batch.details())
+        return add_lists(connection, self._snapshot, dict.fromkeys(details), planned=False)
 
     def _write_failure(self, connection: sqlite3.Connection, failure: Failure) -> None:
-        number, error, now = failure.job.id, failure.error, time.time()
+        number, error, now = failure.job.id, failure.error, self._clock()
         status = type(error).__name__
         state, finished_at = ("failed", now) if failure.is_final else ("pending", None)
         connection.execute(_FAILED, (state, f"{status}: {error}", finished_at, number))
@@ -318,47 +327,41 @@ class Store:
 
     def _write_usage(self, connection: sqlite3.Connection, usage: Usage) -> None:
         counts = [getattr(usage, name) - getattr(self._before, name) for name in _COUNTS]
-        connection.execute(_RUN, (time.time(), *counts, self._run))
-
-
-def add_queries(connection: sqlite3.Connection, queries: Iterable[Key], *, planned: bool) -> None:
-    """Add queries to those the file knows."""
-    connection.executemany(_ADD_QUERY, ((*key, int(planned)) for key in queries))
+        connection.execute(_RUN, (self._clock(), *counts, self._run))
 
 
 def add_lists(
-    connection: sqlite3.Connection, snapshot: int, lists: Mapping[Key, int | None]
+    connection: sqlite3.Connection, snapshot: int, lists: Mapping[Key, int | None], *, planned: bool
 ) -> int:
-    """Add queries to a snapshot, each with the length of its list if that is known.
-
-    Returns:
-        How many were new to it.
-    """
-    rows = ((snapshot, total, *key) for key, total in lists.items())
-    return connection.executemany(_ADD_LIST, rows).rowcount
-
-
-def add_details(
-    connection: sqlite3.Connection,
-    snapshot: int,
-    options: Options,
-    details: Iterable[tuple[int, DetailQuery[Any]]],
-) -> int:
-    """Add those details to a snapshot that its options want.
+    """Add queries to a snapshot.
 
     Args:
         connection: The file.
         snapshot: Number of the snapshot.
-        options: What is wanted.
-        details: The details of items, each with the place of its item in its list.
+        lists: The queries, each with the length of its list if that is known.
+        planned: Whether they are in the plan; else they are details found on the way.
 
     Returns:
-        How many were new.
+        How many were new to it.
+    """
+    if not lists:
+        return 0
+    connection.executemany(_ADD_QUERY, ((*key, int(planned)) for key in lists))
+    rows = ((snapshot, total, *key) for key, total in lists.items())
+    return connection.executemany(_ADD_LIST, rows).rowcount
+
+
+def wanted_details(
+    db: Database, options: Options, details: Iterable[tuple[int, DetailQuery[Any]]]
+) -> list[Key]:
+    """Those details that are wanted.
+
+    Args:
+        db: The file.
+        options: What is wanted.
+        details: The details of items, each with the place of its item in its list.
     """
     keys = [query_key(query) for place, query in details if options.wants_detail(place)]
     if options.details == NEW_DETAILS:
-        keys = [key for key in keys if not connection.execute(_HAS_DETAIL, key).fetchone()]
-    if not keys:
-        return 0
-    add_queries(connection, keys, planned=False)
-    return add_lists(connection, snapshot, dict.fromkeys(keys))
+        keys = [key for key in keys if not db.rows(_HAS_DETAIL, *key)]
+    return keys

@@ -28,10 +28,11 @@ from keyapi_async.errors import (
     ServerError,
     TransportError,
 )
-from keyapi_async.pagination import Page, Pager, StopReason
-from keyapi_async.queries import DetailQuery, ListQuery, whole_number
+from keyapi_async.pagination import Pager, StopReason
+from keyapi_async.queries import DetailQuery, ListQuery, Query, whole_number
 
-from .jobs import Batch, Completion, Failure, Job, Options, Outcome, Progress, Sink
+from .database import StoreError
+from .jobs import Batch, Clock, Completion, Failure, Job, Options, Outcome, Progress, Sink
 from .outage import Outage
 from .plan import pages_left
 
@@ -41,6 +42,7 @@ HOPELESS: Final = (
     CreditBudgetError,
     RateLimitError,
     ClientClosedError,
+    StoreError,
 )
 """Errors that no list is to blame for, and that every list would meet: they end the crawl."""
 
@@ -78,6 +80,7 @@ class Workers:
         keep_going: Go on when a list has failed; else stop once what is under way is safe.
         wait_outage: Seconds to wait for a server that is down.
         progress: Counts to keep up.
+        clock: Tells the time, in Unix seconds.
     """
 
     def __init__(
@@ -90,20 +93,27 @@ class Workers:
         keep_going: bool,
         wait_outage: float,
         progress: Progress,
+        clock: Clock = time.time,
     ) -> None:
         self.stopping = False
         self._client = client
         self._sink = sink
         self._options = options
-        self._concurrency = concurrency_for(client.usage.pace, concurrency)
         self._keep_going = keep_going
         self._progress = progress
-        self._outage = Outage(wait_outage, progress)
+        self._clock = clock
+        self._outage = Outage(wait_outage, progress, lambda: len(self._tasks) - len(self._idle))
         self._error: Exception | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._idle: deque[asyncio.Future[None]] = deque()
-        self._busy = 0
         self._made = 0
+        self._postponed: deque[Job] = deque()
+        self._failed_at: dict[Query[Any], int] = {}  # how many answers there had been
+        count = concurrency_for(client.usage.pace, concurrency)
+        # Who waits for a verdict gives its permit up; so even where there is but one permit,
+        # another list tells whether it is the list or the server.
+        self._permits = asyncio.Semaphore(count)
+        self._count = max(count, 2)
 
     async def run(self) -> None:
         """Work until all is done, or `stop` is called, or something makes it pointless.
@@ -111,7 +121,7 @@ class Workers:
         Raises:
             KeyAPIError: What ended it early.
         """
-        self._tasks = [asyncio.create_task(self._work()) for _ in range(self._concurrency)]
+        self._tasks = [asyncio.create_task(self._work()) for _ in range(self._count)]
         try:
             await asyncio.wait(self._tasks)
         finally:
@@ -136,75 +146,80 @@ class Workers:
 
     async def _work(self) -> None:
         try:
-            while (job := await self._take()) is not None:
-                try:
-                    await self._do(job)
-                finally:
-                    self._busy -= 1
-                    self._outage.settle(self._busy)
+            while not self.stopping:
+                made = self._made
+                async with self._permits:
+                    job = None if self.stopping else await self._take()
+                    if job is not None:
+                        await self._do(job)
+                if job is None and made == self._made and not self.stopping:
+                    await self._rest()
         except Exception as error:  # noqa: BLE001 - whatever it is, the others end in good order
             self._error = self._error or error
             self.stop()
 
     async def _take(self) -> Job | None:
-        """The next job. Without one a worker waits while others may come upon details."""
-        while not self.stopping:
-            made = self._made
-            # Busy while it asks, or the others might think that all is done.
-            self._busy += 1
-            job = None
-            try:
-                job = await self._sink.take()
-            finally:
-                self._busy -= job is None
-            if job is not None:
-                return job
-            if self._made != made:  # pragma: no cover - one came up in that very moment
-                continue
-            if not self._busy:
-                self.stop()  # nobody is left who could make a job
-            if self.stopping:
-                break
-            self._outage.settle(self._busy)
-            waiter = asyncio.get_running_loop().create_future()
-            self._idle.append(waiter)
-            await waiter
-        return None
+        job = await self._sink.take()
+        return job or (self._postponed.popleft() if self._postponed else None)
+
+    async def _rest(self) -> None:
+        """Wait while others may come upon details."""
+        if len(self._idle) == len(self._tasks) - 1:
+            self.stop()  # nobody is left who could make a job
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self._idle.append(waiter)
+        self._outage.settle()
+        await waiter
 
     def _wake(self, count: int) -> None:
-        while count > 0 and self._idle:
+        for _ in range(min(count, len(self._idle))):
             waiter = self._idle.popleft()
-            if not waiter.done():  # pragma: no branch - cancelled otherwise, all of them are
+            if not waiter.done():  # pragma: no branch - cancelled otherwise, as all of them are
                 waiter.set_result(None)
-                count -= 1
 
     async def _do(self, job: Job) -> None:
-        expected = pages_left(job, self._options)
-        pages = 0
-        fetch = _Fetch(self._client, job, self._options)
+        fetch = _Fetch(self._client, job, self._options, self._clock)
         while True:
             try:
-                async with aclosing(fetch.outcomes()) as outcomes:
-                    async for outcome in outcomes:
-                        if isinstance(outcome, Batch):
-                            self._outage.end()
-                            pages += 1
-                            expected = self._expect(outcome, expected, pages)
-                        await self._put(outcome)
-                        if self.stopping and isinstance(outcome, Batch) and outcome.next_page:
-                            break
+                await self._follow(fetch)
             except HOPELESS:
                 raise
-            except KeyAPIError as error:
-                may_pass = isinstance(error, PASSING)
-                if may_pass and await self._outage.wait(error, self._busy):
-                    continue
-                if not may_pass:
-                    self._outage.end()  # whatever it says, the server is there
-                if not (may_pass and self.stopping):
+            except PASSING as error:
+                if await self._try_again(job, error):
+                    if fetch.pages or not self._outage.is_probe():
+                        continue
+                    # As long as no list is known to be had, each probe asks for another one.
+                    self._postponed.append(job)
+                    return
+                if not self.stopping:
                     await self._fail(job, fetch.page, error)
+            except KeyAPIError as error:
+                self._outage.end()  # whatever it says, the server is there
+                await self._fail(job, fetch.page, error)
             break
-        self._progress.pages_expected += pages - expected
+        self._progress.pages_expected += fetch.pages - fetch.expected
+
+    async def _follow(self, fetch: _Fetch) -> None:
+        """Put what comes of a job, until its end or that of the crawl."""
+        async with aclosing(fetch.outcomes()) as outcomes:
+            async for outcome in outcomes:
+                if isinstance(outcome, Batch):
+                    self._outage.end()
+                    self._failed_at.pop(outcome.job.query, None)
+                    self._progress.pages_expected += fetch.note(outcome)
+                await self._put(outcome)
+                if self.stopping and isinstance(outcome, Batch) and outcome.next_page:
+                    break
+
+    async def _try_again(self, job: Job, error: KeyAPIError) -> bool:
+        failed_before = self._failed_at.get(job.query)
+        self._failed_at[job.query] = self._outage.answers
+        self._permits.release()
+        try:
+            return await self._outage.wait(error, failed_before)
+        finally:
+            await self._permits.acquire()
 
     async def _fail(self, job: Job, page: int, error: KeyAPIError) -> None:
         # One that ends the crawl but may pass by the next time is left open.
@@ -212,17 +227,6 @@ class Workers:
         await self._put(Failure(job=job, page=page, error=error, is_final=is_final))
         if not self._keep_going:
             raise error
-
-    # -- counting ------------------------------------------------------------------------------
-
-    def _expect(self, batch: Batch, expected: int, pages: int) -> int:
-        """Correct what a list should come to, once it has said how long it is."""
-        if pages > 1 or batch.total is None:
-            return expected
-        job = attrs.evolve(batch.job, total=batch.total)
-        better = max(pages_left(job, self._options), 1)
-        self._progress.pages_expected += better - expected
-        return better
 
     async def _put(self, outcome: Outcome) -> None:
         made = await self._sink.put(outcome)
@@ -246,16 +250,19 @@ class _Fetch:
     After an error, `outcomes` goes on where it was.
 
     Attributes:
-        page: Number of the page that is being fetched.
+        pages: Answers so far.
+        expected: Answers it should come to.
     """
 
-    def __init__(self, client: KeyAPIClient, job: Job, options: Options) -> None:
+    def __init__(self, client: KeyAPIClient, job: Job, options: Options, clock: Clock) -> None:
         self._trending = client.trending
         self._job = job
+        self._options = options
+        self._clock = clock
+        self.pages = 0
+        self.expected = pages_left(job, options)
         self._pager: Pager[Any] | None = None
-        self.page = 1
         if isinstance(job.query, ListQuery):
-            self.page = (job.start and job.start.page) or job.query.page
             self._pager = self._trending.iterate(
                 job.query,
                 start_page=1 if job.start else job.query.page,
@@ -264,38 +271,46 @@ class _Fetch:
                 max_pages=_left(options.max_pages, job.pages),
             )
 
+    @property
+    def page(self) -> int:
+        """Number of the page that is being fetched."""
+        return (self._pager and self._pager.position()[0]) or 1
+
+    def note(self, batch: Batch) -> int:
+        """Count an answer; by how many more than before the job should come to."""
+        self.pages += 1
+        if self.pages > 1 or batch.total is None:
+            return 0
+        before, job = self.expected, attrs.evolve(batch.job, total=batch.total)
+        self.expected = max(pages_left(job, self._options), 1)
+        return self.expected - before
+
     def outcomes(self) -> AsyncGenerator[Outcome, None]:
         """A batch for each answer, then the completion."""
-        if self._pager is not None:
-            return self._list(self._pager)
-        assert isinstance(self._job.query, DetailQuery)  # noqa: S101 - for the type checkers
-        return self._detail(self._job.query)
+        return self._detail() if self._pager is None else self._list(self._pager)
 
     async def _list(self, pager: Pager[Any]) -> AsyncGenerator[Outcome, None]:
         async with aclosing(pager.pages()) as pages:
             duplicates = pager.duplicates
             async for page in pages:
-                batch = self._batch(page, pager, pager.duplicates - duplicates)
+                next_page, next_offset = pager.position()
+                yield Batch(
+                    job=self._job,
+                    page=page.number,
+                    items=page.items,
+                    duplicates=pager.duplicates - duplicates,
+                    total=page.total,
+                    next_page=next_page,
+                    next_offset=next_offset,
+                    request_id=page.request_id,
+                    retrieved_at=self._clock(),
+                )
                 duplicates = pager.duplicates
-                self.page = batch.next_page or self.page
-                yield batch
         yield Completion(job=self._job, reason=pager.stop_reason or StopReason.EXHAUSTED)
 
-    def _batch(self, page: Page[Any], pager: Pager[Any], duplicates: int) -> Batch:
-        next_page, next_offset = pager.position()
-        return Batch(
-            job=self._job,
-            page=page.number,
-            items=page.items,
-            duplicates=duplicates,
-            total=page.total,
-            next_page=next_page,
-            next_offset=next_offset,
-            request_id=page.request_id,
-            retrieved_at=time.time(),
-        )
-
-    async def _detail(self, query: DetailQuery[Any]) -> AsyncGenerator[Outcome, None]:
+    async def _detail(self) -> AsyncGenerator[Outcome, None]:
+        query = self._job.query
+        assert isinstance(query, DetailQuery)  # noqa: S101 - for the type checkers
         if not self._job.pages:  # else it was stored, and the process killed before it said so
             detail = await self._trending.detail(query)
             yield Batch(
@@ -303,7 +318,7 @@ class _Fetch:
                 page=1,
                 items=(detail,),
                 request_id=detail.request_id,
-                retrieved_at=time.time(),
+                retrieved_at=self._clock(),
             )
         yield Completion(job=self._job, reason=StopReason.EXHAUSTED)
 

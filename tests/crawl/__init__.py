@@ -1,0 +1,1 @@
+"""Tests of stored and streamed crawls, one module for each of the package."""
