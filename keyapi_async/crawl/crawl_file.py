@@ -14,10 +14,8 @@ from keyapi_async.converter import from_json
 from keyapi_async.usage import CREDITS_PER_REQUEST
 
 from .database import Database, StoreError, no_crawl, parsing, reading
-from .export import export_files
+from .exports import Exported, Selection, SnapshotChoice, export_files, find_pages
 from .jobs import FailedQuery, Record
-from .meter import Exported
-from .selection import Selection, SnapshotChoice, find_pages
 from .store import StoredSnapshot, query_from, read_snapshots
 from .views import COMPLETE
 

@@ -11,7 +11,7 @@ from keyapi_async.crawl.database import Database, writing
 from keyapi_async.crawl.jobs import Job
 from keyapi_async.crawl.store import Store
 from keyapi_async.usage import Usage
-from tests.crawl.common import begin, make_batch
+from tests.crawl.sandboxed_crawl import begin, make_batch
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from keyapi_async import CreditBudgetError, ParameterError
 from keyapi_async.crawl import CrawlFile, Selection, StoreError, crawl_to, expect, grid
 from keyapi_async.crawl.store import day_of
 from keyapi_async.sandbox import Fault, Sandbox
-from tests.crawl.common import TWO, change, folder, make_batch, opened, rows
+from tests.crawl.sandboxed_crawl import TWO, change, folder, make_batch, opened, rows
 
 PLAN = TWO + grid("music")
 

@@ -13,7 +13,7 @@ import pytest
 from keyapi_async import CreditBudgetError, ParameterError
 from keyapi_async.crawl import Crawl, Progress, StoreError, Summary, crawl_to, grid
 from keyapi_async.crawl.database import writing
-from tests.crawl.common import TWO, US, change, opened, rows
+from tests.crawl.sandboxed_crawl import TWO, US, change, opened, rows
 
 PLAN = grid("hashtags", region=["US", "GB"], period=[7, 30]) + grid("videos") + grid("music")
 ITEMS = 4 * 100 + 500 + 100

@@ -15,7 +15,7 @@ from keyapi_async.crawl.database import Database, parsing, reading, writing
 from keyapi_async.crawl.jobs import Job
 from keyapi_async.crawl.store import Store
 from keyapi_async.usage import Usage
-from tests.crawl.common import begin, change, content, folder, make_batch, opened, rows
+from tests.crawl.sandboxed_crawl import begin, change, content, folder, make_batch, opened, rows
 
 Kept = tuple[Store, Job, Database]
 

@@ -19,7 +19,7 @@ from keyapi_async.crawl import CrawlFile, OutageError, Progress, Summary, grid
 from keyapi_async.crawl.store import day_of
 from keyapi_async.queries import Query
 from keyapi_async.sandbox import Fault, Sandbox
-from tests.crawl.common import TWO, WallClock, crawl_at, opened, rows
+from tests.crawl.sandboxed_crawl import TWO, WallClock, crawl_at, opened, rows
 
 PLAN = (*TWO, *grid("music"))
 PAGES = 15

@@ -13,7 +13,7 @@ import pytest
 from keyapi_async import CreditBudgetError, NotFoundError
 from keyapi_async.crawl import StoreError, crawl_to, expect, grid
 from keyapi_async.sandbox import Fault
-from tests.crawl.common import TWO, US, change, folder, opened, rows
+from tests.crawl.sandboxed_crawl import TWO, US, change, folder, opened, rows
 
 REQUESTS: dict[str, dict[str, Any]] = {
     "the same": {"plan": TWO, "max_pages": 2},

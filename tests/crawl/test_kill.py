@@ -18,7 +18,7 @@ from keyapi_async.crawl import CrawlFile, Plan, StoreError, grid, query_json
 from keyapi_async.queries import Query
 from keyapi_async.sandbox import Fault, Sandbox
 from keyapi_async.sandbox.ledger import RecordedRequest
-from tests.crawl.common import rows
+from tests.crawl.sandboxed_crawl import rows
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 

@@ -15,7 +15,7 @@ from keyapi_async import KeyAPIClient, KeyAPIError, ServerError
 from keyapi_async.crawl import Crawl, CrawlFile, OutageError, Progress, crawl, crawl_to, grid
 from keyapi_async.crawl.outage import Outage
 from keyapi_async.sandbox import Fault, Sandbox
-from tests.crawl.common import FAIL_FAST, no_task_left, opened, rows
+from tests.crawl.sandboxed_crawl import FAIL_FAST, no_task_left, opened, rows
 
 LISTS = grid("hashtags", region=["US", "GB", "DE", "FR"])
 DOWN = {

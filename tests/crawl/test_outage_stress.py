@@ -19,7 +19,7 @@ from keyapi_async.crawl import Crawl, CrawlFile, OutageError, Progress, grid
 from keyapi_async.crawl.outage import Outage
 from keyapi_async.sandbox import Fault
 from tests.conftest import DrivenClockLoop
-from tests.crawl.common import FAIL_FAST, opened, rows
+from tests.crawl.sandboxed_crawl import FAIL_FAST, opened, rows
 
 REGIONS = ["US", "GB", "DE", "FR", "BR", "JP"]
 DOWN = [Fault.status(503), Fault.status(500), Fault.html(502), Fault.reset(), Fault.disconnect()]

@@ -18,7 +18,7 @@ from keyapi_async.crawl.sinks import FileSink
 from keyapi_async.models import Hashtag
 from keyapi_async.sandbox import Fault
 from keyapi_async.usage import Usage
-from tests.crawl.common import begin, opened, rows
+from tests.crawl.sandboxed_crawl import begin, opened, rows
 
 PLAN = grid("hashtags", region=["US", "GB"], period=[7, 30]) + grid("videos") + grid("music")
 

@@ -20,7 +20,7 @@ from keyapi_async.pagination import StopReason
 from keyapi_async.queries import Query
 from keyapi_async.sandbox import Fault, Sandbox
 from keyapi_async.usage import Usage
-from tests.crawl.common import GB, TWO, US, change, opened, pages_asked, rows
+from tests.crawl.sandboxed_crawl import GB, TWO, US, change, opened, pages_asked, rows
 
 LONG_AGO = "UPDATE snapshots SET started_at = started_at - 86400"
 STATES = "SELECT snapshot, query, state, stop_reason FROM lists ORDER BY id"

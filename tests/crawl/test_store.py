@@ -19,7 +19,7 @@ from keyapi_async.queries import HashtagsQuery, MusicQuery, VideosQuery
 from keyapi_async.raw import Source, attach
 from keyapi_async.sandbox import Fault
 from keyapi_async.usage import Usage
-from tests.crawl.common import (
+from tests.crawl.sandboxed_crawl import (
     TWO,
     WallClock,
     begin,

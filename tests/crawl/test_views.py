@@ -28,8 +28,7 @@ from keyapi_async.crawl.database import reading, writing
 from keyapi_async.crawl.views import view_sql
 from keyapi_async.queries import ENDPOINTS, VideosQuery
 from keyapi_async.sandbox import Sandbox
-
-from .exports import change, put, table, write_crawl
+from tests.crawl.stored_crawls import change, put, table, write_crawl
 
 VERSION_1 = Path(__file__).parent / "data" / "version1.sqlite"
 REGIONS = ["US", "GB", "DE", "FR", "ES", "IT", "JP"]

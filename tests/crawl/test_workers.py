@@ -27,7 +27,7 @@ from keyapi_async.crawl import Crawl, CrawlError, Record, crawl, crawl_to, grid
 from keyapi_async.crawl.workers import concurrency_for
 from keyapi_async.queries import HashtagDetailQuery
 from keyapi_async.sandbox import Fault
-from tests.crawl.common import TWO, opened, pages_asked, rows
+from tests.crawl.sandboxed_crawl import TWO, opened, pages_asked, rows
 
 PLAN = grid("hashtags", region=["US", "GB"], period=[7, 30]) + grid("videos") + grid("music")
 ITEMS = 4 * 100 + 500 + 100

@@ -9,8 +9,7 @@ import pytest
 
 from keyapi_async import ParameterError
 from keyapi_async.crawl import CrawlFile, Selection, StoreError
-
-from .exports import ALL, BEGUN, DAY, change, lines, put, write_crawl
+from tests.crawl.stored_crawls import ALL, BEGUN, DAY, change, lines, put, write_crawl
 
 
 @pytest.fixture

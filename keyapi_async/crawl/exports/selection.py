@@ -10,13 +10,12 @@ from typing import Any, Final, Literal, TypeAlias
 
 from attrs import field, frozen
 
+from keyapi_async.crawl.database import Database, StoreError, no_crawl
+from keyapi_async.crawl.plan import query_class
+from keyapi_async.crawl.store import StoredSnapshot, query_from, read_snapshots
+from keyapi_async.crawl.views import COMPLETE
 from keyapi_async.errors import ParameterError
 from keyapi_async.queries import ENDPOINTS, Query
-
-from .database import Database, StoreError, no_crawl
-from .plan import query_class
-from .store import StoredSnapshot, query_from, read_snapshots
-from .views import COMPLETE
 
 SnapshotChoice: TypeAlias = int | Literal["latest", "all"]
 

@@ -15,10 +15,10 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
+from keyapi_async.crawl.columns import column_names, filters, quoted, select, text
+from keyapi_async.crawl.database import Database, StoreError
 from keyapi_async.files import PartFile
 
-from .columns import column_names, filters, quoted, select, text
-from .database import Database, StoreError
 from .duck import duck, feed, is_plain, plain_name
 from .lines import table_rows
 from .meter import Exported, Meter

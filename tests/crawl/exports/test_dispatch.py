@@ -14,10 +14,9 @@ import pytest
 from keyapi_async import ParameterError
 from keyapi_async.crawl import CrawlFile, Selection, StoreError, crawl_to, export_files, grid
 from keyapi_async.sandbox import Fault, Sandbox
+from tests.crawl.stored_crawls import ALL, COUNTS, change, lines, names, put, write_crawl
 
-from .exports import ALL, COUNTS, change, lines, names, put, write_crawl
-
-VERSION_1 = Path(__file__).parent / "data" / "version1.sqlite"
+VERSION_1 = Path(__file__).parent.parent / "data" / "version1.sqlite"
 OWN = r'{"_keyapi" : 1.10,"hashtag_name":"\"_keyapi\":","x":["_keyapi"],"hashtag_id":"1"}'
 ESCAPED = OWN.replace('"_keyapi" :', r'"\u005fkeyapi" :')
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from .database import StoreError
+from keyapi_async.crawl.database import StoreError
 
 _PIPES: Final = Path("/dev/fd")
 _BUFFER: Final = 2**18

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import attrs
 
+from keyapi_async.crawl.columns import select, text
+from keyapi_async.crawl.database import Database
 from keyapi_async.files import PartFile
 
-from .columns import select, text
-from .database import Database
 from .duck import duck, read_metadata
 from .lines import table_rows
 from .meter import Exported, Meter

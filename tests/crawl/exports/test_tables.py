@@ -17,10 +17,19 @@ import pytest
 
 from keyapi_async.crawl import CrawlFile, Selection, StoreError, export_files
 from keyapi_async.crawl.columns import column_names, fields
-from keyapi_async.crawl.tables import write_parquet
+from keyapi_async.crawl.exports.tables import write_parquet
 from keyapi_async.queries import ENDPOINTS
-
-from .exports import COUNTS, DAY, change, lines, names, put, query, table, write_crawl
+from tests.crawl.stored_crawls import (
+    COUNTS,
+    DAY,
+    change,
+    lines,
+    names,
+    put,
+    query,
+    table,
+    write_crawl,
+)
 
 EVERY = Selection(snapshot="all")
 HASHTAGS = Selection(endpoints="hashtags")

@@ -9,10 +9,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Final, TextIO
 
+from keyapi_async.crawl.database import Database, StoreError, reading
 from keyapi_async.errors import ParameterError
 from keyapi_async.files import PartFile
 
-from .database import Database, StoreError, reading
 from .lake import write_lake
 from .lines import json_lines
 from .meter import Exported, Meter

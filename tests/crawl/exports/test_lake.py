@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from keyapi_async.crawl import CrawlFile, Selection, StoreError, export_files
-
-from .exports import ALL, COUNTS, change, put, query, write_crawl
+from tests.crawl.stored_crawls import ALL, COUNTS, change, put, query, write_crawl
 
 
 @pytest.fixture

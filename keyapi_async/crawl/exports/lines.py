@@ -11,11 +11,11 @@ from typing import Any, Final
 import msgspec
 
 from keyapi_async.converter import wire_params
+from keyapi_async.crawl.columns import filters, known_names
+from keyapi_async.crawl.database import StoreError
 from keyapi_async.queries import ListQuery
 from keyapi_async.raw import loads
 
-from .columns import filters, known_names
-from .database import StoreError
 from .selection import FoundList, FoundPage, damaged
 
 PLACE_KEY: Final = "_keyapi"
