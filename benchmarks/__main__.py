@@ -7,7 +7,7 @@ import asyncio
 import json
 from pathlib import Path
 
-from benchmarks import calls, crawl, decode, fuzz, growth, memory, pace, startup, throughput
+from benchmarks import calls, crawl, decode, fuzz, growth, memory, pace, startup, stored, throughput
 from benchmarks.report import Table, compare, goals, save
 
 BENCHMARKS = {
@@ -18,6 +18,7 @@ BENCHMARKS = {
     "memory": memory.run,
     "growth": growth.run,
     "crawl": crawl.run,
+    "stored": stored.run,
     "fuzz": fuzz.run,
     "pace": pace.run,
 }

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from keyapi_async.sandbox.answers import Answer, to_json
-from keyapi_async.sandbox.data import Listing, render_detail, rows
+from keyapi_async.sandbox.data import make_rows, render_detail
 from keyapi_async.sandbox.endpoints import (
     ENDPOINTS,
     DetailEndpoint,
@@ -30,7 +30,7 @@ def body(endpoint: str) -> bytes:
     shape = find_endpoint(endpoint)
     if not isinstance(shape, DetailEndpoint):
         return page(endpoint, 1, pages=5)
-    data = render_detail(0, shape, parse_query(shape, {}).filters)
+    data = render_detail(shape, parse_query(shape, {}).scene)
     return Answer.success(data or b"", "a-request-id").body
 
 
@@ -58,7 +58,7 @@ def endpoint_of(path: str) -> str | None:
 def _items(name: str) -> list[str]:
     endpoint = find_list(name)
     query = parse_query(endpoint, {})
-    found = map(json.loads, rows(Listing(0, endpoint, query.filters)))
+    found = map(json.loads, make_rows(endpoint, query.scene))
     kept = [item for item in found if _is_usual(item)][:PAGE_SIZE]
     id_fields = {"hashtag_id", "item_id", "id", "clip_id"}
     for index, item in enumerate(kept):
