@@ -2,14 +2,18 @@
 
 import io
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Literal, TextIO, TypeAlias, get_args
 
 import attrs
 from attrs import frozen
 from cyclopts import Parameter
+from rich.console import Console
 
 from keyapi_async import ENDPOINTS
 from keyapi_async.cli.app import app
+from keyapi_async.cli.display import choose_form
 from keyapi_async.cli.messages import count, say
 from keyapi_async.cli.options import SEVERAL, File, Flag, Moment, Quiet, Verbose, reads
 from keyapi_async.cli.output import escape_controls
@@ -87,12 +91,24 @@ def export(  # noqa: D417 - the options say what they are
             for path in paths:
                 _warn(path)
         target = _standard_output() if output == "-" else output
-        written = export_files(paths, target, selection)
+        form = choose_form(quiet=quiet, verbose=verbose)
+        with _telling(is_live=form == "live" and output != "-") as progress:
+            written = export_files(paths, target, selection, progress=progress)
         for one in written:
             if one.path is not None and not quiet:
                 say(f"{one.path}: {count(one.items, 'item')}")
         if not written and not quiet:
             say(f"{output}: nothing new to write")
+
+
+@contextmanager
+def _telling(*, is_live: bool) -> Iterator[Callable[[int], None] | None]:
+    """On a terminal, tell how many items are written so far."""
+    if not is_live:
+        yield None
+        return
+    with Console(stderr=True).status("") as line:
+        yield lambda items: line.update(count(items, "item"))
 
 
 def _warn(path: str) -> None:

@@ -126,3 +126,10 @@ def test_nothing_that_a_terminal_obeys(
     screen = terminal("export t.sqlite -o -")
     assert '"x\\u009b2J\\u007f"' in screen
     assert screen.count("\n") == 1
+
+
+def test_a_terminal_is_told_how_far_it_is(crawled: Run, terminal: Callable[..., str]) -> None:
+    screen = terminal("export t.sqlite -o t.jsonl")
+    assert "200 items" in screen.replace("t.jsonl: 200 items", "")
+    assert "t.jsonl: 200 items" in screen
+    assert "200 items" not in terminal("export t.sqlite -o t.jsonl -q")
