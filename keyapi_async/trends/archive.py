@@ -1,0 +1,322 @@
+"""What crawls stored, as a history: each query's lists, day by day, in one file or several."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from datetime import date
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self, TypeAlias
+
+import attrs
+import msgspec
+from attrs import field, frozen
+
+from keyapi_async.converter import wire_params
+from keyapi_async.crawl.database import Database, reading
+from keyapi_async.crawl.snapshots import FUTURE
+from keyapi_async.crawl.store import COMPLETE, StoredSnapshot, query_from, read_snapshots
+from keyapi_async.errors import ParameterError
+from keyapi_async.queries import ENDPOINTS, ListQuery, Query
+
+Paths: TypeAlias = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+"""One file of a crawl, or several that are one history: the shards of a plan, perhaps."""
+
+LISTS: Final[Mapping[str, type[ListQuery[Any]]]] = {
+    name: query for name, query in ENDPOINTS.items() if issubclass(query, ListQuery)
+}
+
+_LISTS: Final = """
+SELECT q.endpoint, q.params, q.planned = 1, l.id, l.snapshot, l.items, {complete}
+FROM queries q CROSS JOIN lists l ON l.query = q.id
+WHERE q.endpoint IN (SELECT value FROM json_each(?)) AND coalesce(l.stop_reason, '') <> 'dropped'
+ORDER BY q.id, l.id
+"""
+_FROM: Final = "FROM items i JOIN pages p ON p.id = i.page WHERE i.list = ?"
+_PLACES: Final = f"SELECT i.item_id, p.page, i.position, NULL {_FROM}"
+_ITEMS: Final = f"SELECT i.item_id, p.page, i.position, CAST(i.json AS BLOB) {_FROM}"
+_ONE: Final = f"{_ITEMS} AND i.item_id = ?"
+_IDS: Final = "SELECT item_id FROM items WHERE list = ?"
+_JSON: Final = "SELECT item_id, CAST(json AS BLOB) FROM items WHERE list = ? ORDER BY id"
+
+
+class Entry(NamedTuple):
+    """An item in a list: its rank as the wire has it, else its place; None where it has none."""
+
+    rank: int
+    views: int | None
+    name: str | None
+
+
+@frozen(kw_only=True)
+class DayList:
+    """The list of one query on one day.
+
+    Attributes:
+        file: Which of the files it is in.
+        id: Its number there.
+        day: The day of its snapshot.
+        is_complete: Whether it has all that was asked for.
+        depth: How many items were asked for at most.
+        items: How many it has.
+        limit: Items per page.
+    """
+
+    file: int
+    id: int
+    day: date
+    is_complete: bool
+    depth: float
+    items: int
+    limit: int
+
+
+@frozen(kw_only=True)
+class Timeline:
+    """One query and its lists.
+
+    Attributes:
+        query: The query, with the usual number of items per page.
+        lists: A list for each day that has one, the oldest first; of several on one day a
+            complete one, and of those the newest.
+        is_planned: Whether it is still in the plan.
+    """
+
+    query: ListQuery[Any]
+    lists: dict[date, DayList] = field(factory=dict)
+    is_planned: bool = False
+
+    def complete_until(self, day: date) -> DayList | None:
+        """The newest complete list of that day or an earlier one."""
+        found = (one for one in self.lists.values() if one.is_complete and one.day <= day)
+        return max(found, key=lambda one: one.day, default=None)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return (str(value),)
+    return tuple(map(str, value))
+
+
+@frozen(kw_only=True)
+class Scope:
+    """Which lists are looked at: one value, several or (None) all."""
+
+    endpoint: tuple[str, ...] = field(default=None, converter=_texts)
+    region: tuple[str, ...] = field(default=None, converter=_texts)
+    period: tuple[str, ...] = field(default=None, converter=_texts)
+    industry: tuple[str, ...] = field(default=None, converter=_texts)
+
+    def choose(self, timelines: Iterable[Timeline]) -> list[Timeline]:
+        """Those that are meant.
+
+        Raises:
+            ParameterError: No list of the files has a value that is wanted.
+        """
+        chosen = [(one, _filters(one.query)) for one in timelines]
+        for name, wanted in attrs.asdict(self).items():
+            there = sorted({filters[name] for _, filters in chosen if name in filters})
+            for value in wanted:
+                if value not in there:
+                    raise ParameterError(name, value, f"in these files: {', '.join(there)}")
+            if wanted:
+                chosen = [(one, filters) for one, filters in chosen if filters.get(name) in wanted]
+        return [one for one, _ in chosen]
+
+
+def _filters(query: Query[Any]) -> dict[str, str]:
+    params = query_object(query)
+    params["endpoint"] = query.name
+    params["industry"] = params.get("industry_id", "")
+    return params
+
+
+def query_object(query: Query[Any]) -> dict[str, str]:
+    """A query as leaves the file: its wire parameters without the page."""
+    return {k: v for k, v in wire_params(query).items() if k not in ("page", "limit")}
+
+
+class Archive:
+    """Files of crawls, open to read; used as a context manager.
+
+    A snapshot that was begun in the future, by a clock that was wrong, is left out.
+
+    Args:
+        paths: The files.
+
+    Raises:
+        StoreError: One of them can't be read.
+    """
+
+    def __init__(self, paths: Paths) -> None:
+        one = isinstance(paths, str | os.PathLike)
+        self.paths = [Path(path) for path in ([paths] if one else paths)]  # type: ignore[list-item]
+        if not self.paths:
+            raise ParameterError("paths", paths, "at least one file")
+        self._stack = ExitStack()
+        self.files: list[Database] = []
+        self._orders: dict[date, float] = {}
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self.files = [stack.enter_context(reading(path)) for path in self.paths]
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def snapshots(self, file: int) -> list[StoredSnapshot]:
+        """The snapshots of one of the files, the oldest first."""
+        latest = time.time() + FUTURE
+        return [one for one in read_snapshots(self.files[file]) if one.started_at <= latest]
+
+    def timelines(self) -> list[Timeline]:
+        """The history of each query of a list, in the order of the plans."""
+        made: dict[ListQuery[Any], Timeline] = {}
+        chosen: dict[tuple[ListQuery[Any], date], tuple[bool, float, DayList]] = {}
+        for file, db in enumerate(self.files):
+            snapshots = {one.number: one for one in self.snapshots(file)}
+            for endpoint, params, is_planned, number, snapshot, items, complete in db.each(
+                _LISTS.format(complete=COMPLETE), json.dumps([*LISTS])
+            ):
+                begun = snapshots.get(snapshot)
+                if begun is None:
+                    continue
+                query, limit = _list_query(endpoint, params)
+                one = made.setdefault(query, Timeline(query=query))
+                if is_planned:
+                    made[query] = one = attrs.evolve(one, is_planned=True)
+                stored = DayList(
+                    file=file,
+                    id=number,
+                    day=begun.day,
+                    is_complete=bool(complete),
+                    depth=_depth(begun, limit),
+                    items=items,
+                    limit=limit,
+                )
+                better = (stored.is_complete, begun.started_at, stored)
+                place = (query, begun.day)
+                if place not in chosen or chosen[place][:2] <= better[:2]:
+                    chosen[place] = better
+        for query, day in sorted(chosen, key=lambda place: place[1]):
+            made[query].lists[day] = chosen[query, day][2]
+        return list(made.values())
+
+    def read(self, timeline: Timeline, day: date) -> dict[str, Entry]:
+        """The items of one day's list, by their ids."""
+        one = timeline.lists[day]
+        facts = _facts(timeline.query.name)
+        return {
+            item_id: _entry(facts(body), (page - 1) * one.limit + position)
+            for item_id, page, position, body in self._rows(_ITEMS, one)
+        }
+
+    def read_ranks(self, timeline: Timeline, day: date) -> dict[str, int]:
+        """The ranks of the items of one day's list, by their ids."""
+        if _has_rank(timeline.query.name):
+            return {item_id: entry.rank for item_id, entry in self.read(timeline, day).items()}
+        one = timeline.lists[day]
+        rows = self._rows(_PLACES, one)
+        return {item_id: (page - 1) * one.limit + place for item_id, page, place, _ in rows}
+
+    def find(self, timeline: Timeline, day: date, item_id: str) -> Entry | None:
+        """One item of one day's list; None if it isn't in it."""
+        one = timeline.lists[day]
+        for _, page, position, body in self._rows(_ONE, one, item_id):
+            facts = _facts(timeline.query.name)(body)
+            return _entry(facts, (page - 1) * one.limit + position)
+        return None
+
+    def read_names(self, timeline: Timeline, day: date) -> Iterator[tuple[str, str | None]]:
+        """The id and the name of each item of one day's list."""
+        facts = _facts(timeline.query.name)
+        for item_id, body in self._rows(_JSON, timeline.lists[day]):
+            yield item_id, _name(facts(body))
+
+    def read_ids(self, timeline: Timeline, day: date) -> list[str]:
+        """The ids of one day's list."""
+        return [item_id for (item_id,) in self._rows(_IDS, timeline.lists[day])]
+
+    def read_json(self, timeline: Timeline, day: date) -> Iterator[bytes]:
+        """The items of one day's list as received, in order."""
+        for _, body in self._rows(_JSON, timeline.lists[day]):
+            yield body
+
+    def digest(self, timeline: Timeline, day: date) -> bytes:
+        """What two lists have in common that are equal to the letter."""
+        together = hashlib.sha256()
+        for body in self.read_json(timeline, day):
+            together.update(body + b"\n")
+        return together.digest()
+
+    def _rows(self, sql: str, one: DayList, *values: object) -> Iterator[Any]:
+        return self.files[one.file].each(sql, one.id, *values)
+
+
+@cache
+def _list_query(endpoint: str, params: str) -> tuple[ListQuery[Any], int]:
+    """The query that was stored like this, with the usual items per page, and how many it had."""
+    query: Any = query_from(endpoint, params)
+    return attrs.evolve(query, limit=type(query)().limit), query.limit
+
+
+def _depth(snapshot: StoredSnapshot, limit: int) -> float:
+    options = snapshot.options
+    pages = math.inf if options.max_pages is None else options.max_pages * limit
+    return min(pages, math.inf if options.max_items is None else options.max_items)
+
+
+@cache
+def _has_rank(endpoint: str) -> bool:
+    return "rank" in attrs.fields_dict(LISTS[endpoint].item)
+
+
+@cache
+def _facts(endpoint: str) -> Callable[[bytes], Any]:
+    """What reads of an item's JSON no more than its name, rank and views."""
+    query = LISTS[endpoint]
+    names = {"name": query.label, "views": query.views, "rank": "rank"}
+    wire = {ours: theirs for ours, theirs in names.items() if theirs is not None}
+    absent = dict.fromkeys(names.keys() - wire.keys())
+    fields = [(name, Any, None) for name in wire]
+    facts = msgspec.defstruct("Facts", fields, rename=wire, namespace=absent, gc=False)
+    decode = msgspec.json.Decoder(facts).decode
+
+    def read(body: bytes) -> Any:
+        try:
+            return decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError):  # half an emoji, perhaps
+            found = json.loads(body)
+            return facts(**{ours: found.get(theirs) for ours, theirs in wire.items()})
+
+    return read
+
+
+def _entry(facts: Any, place: int) -> Entry:
+    rank, views = facts.rank, facts.views
+    return Entry(
+        rank if type(rank) is int and rank > 0 else place,
+        views if type(views) is int else None,
+        _name(facts),
+    )
+
+
+def _name(facts: Any) -> str | None:
+    name = facts.name
+    return name if isinstance(name, str) and name.strip() else None
