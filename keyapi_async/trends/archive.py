@@ -158,8 +158,8 @@ class Archive:
     """
 
     def __init__(self, paths: Paths) -> None:
-        one = isinstance(paths, str | os.PathLike)
-        self.paths = [Path(path) for path in ([paths] if one else paths)]  # type: ignore[list-item]
+        several = [paths] if isinstance(paths, str | os.PathLike) else paths
+        self.paths = [Path(path) for path in several]
         if not self.paths:
             raise ParameterError("paths", paths, "at least one file")
         self._stack = ExitStack()
