@@ -187,7 +187,7 @@ def _check_list(archive: Archive, timeline: Timeline, day: date) -> Iterator[Pro
     usual = statistics.median(sizes) if sizes else 0
     if not stored.items and (usual or not sizes):
         yield problem("empty", "empty" + (f"; it had {usual:g} items" if usual else ""))
-    elif stored.items <= usual * SHRUNKEN:
+    elif 0 < stored.items <= usual * SHRUNKEN:
         yield problem("shrunken", f"shrunken to {stored.items} items; it had {usual:g}")
     if stored.items and _is_frozen(archive, timeline, [*complete, stored]):
         yield problem("frozen", f"equal to the letter for {FROZEN_DAYS} days or more")

@@ -125,16 +125,15 @@ def add_list(
                 credits=2,
                 status="ok",
             )
-        if isinstance(one, str):
-            one = item(query, one, place + 1, listing.views.get(one))
+        row = one if isinstance(one, dict) else item(query, one, place + 1, listing.views.get(one))
         insert(
             connection,
             "items",
             list=stored,
             page=page,
             position=place % query.limit + 1,
-            item_id=str(one[query.item_key]),
-            json=json.dumps(one),
+            item_id=str(row[query.item_key]),
+            json=json.dumps(row),
         )
 
 
