@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import date
 from functools import cache
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 import attrs
 import msgspec
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from keyapi_async.converter import wire_params
 from keyapi_async.crawl.database import Database, reading
@@ -42,7 +44,10 @@ ORDER BY q.id, l.id
 _FROM: Final = "FROM items i JOIN pages p ON p.id = i.page WHERE i.list = ?"
 _PLACES: Final = f"SELECT i.item_id, p.page, i.position, NULL {_FROM}"
 _ITEMS: Final = f"SELECT i.item_id, p.page, i.position, CAST(i.json AS BLOB) {_FROM}"
-_ONE: Final = f"{_ITEMS} AND i.item_id = ?"
+_FIND: Final = """
+SELECT i.list, p.page, i.position, CAST(i.json AS BLOB) FROM json_each(?) l
+CROSS JOIN items i ON i.list = l.value AND i.item_id = ? JOIN pages p ON p.id = i.page
+"""
 _IDS: Final = "SELECT item_id FROM items WHERE list = ?"
 _JSON: Final = "SELECT item_id, CAST(json AS BLOB) FROM items WHERE list = ? ORDER BY id"
 
@@ -55,30 +60,46 @@ class Entry(NamedTuple):
     name: str | None
 
 
-@frozen(kw_only=True)
-class DayList:
+class DayList(NamedTuple):
     """The list of one query on one day.
 
     Attributes:
         file: Which of the files it is in.
         id: Its number there.
-        day: The day of its snapshot.
+        snapshot: The snapshot it belongs to.
         is_complete: Whether it has all that was asked for.
-        depth: How many items were asked for at most.
-        items: How many it has.
+        items: How many items it has.
         limit: Items per page.
     """
 
     file: int
     id: int
-    day: date
+    snapshot: StoredSnapshot
     is_complete: bool
-    depth: float
     items: int
     limit: int
 
+    @property
+    def day(self) -> date:
+        """The day of its snapshot."""
+        return self.snapshot.day
 
-@frozen(kw_only=True)
+    @property
+    def depth(self) -> float:
+        """How many items were asked for at most."""
+        options = self.snapshot.options
+        pages = math.inf if options.max_pages is None else options.max_pages * self.limit
+        return min(pages, math.inf if options.max_items is None else options.max_items)
+
+    def is_better(self, other: DayList) -> bool:
+        """Whether it stands for its day rather than another one does."""
+        return (self.is_complete, self.snapshot.started_at) >= (
+            other.is_complete,
+            other.snapshot.started_at,
+        )
+
+
+@define(kw_only=True)
 class Timeline:
     """One query and its lists.
 
@@ -95,8 +116,8 @@ class Timeline:
 
     def complete_until(self, day: date) -> DayList | None:
         """The newest complete list of that day or an earlier one."""
-        found = (one for one in self.lists.values() if one.is_complete and one.day <= day)
-        return max(found, key=lambda one: one.day, default=None)
+        found = (one for at, one in reversed(self.lists.items()) if one.is_complete and at <= day)
+        return next(found, None)
 
 
 def _texts(value: object) -> tuple[str, ...]:
@@ -164,7 +185,6 @@ class Archive:
             raise ParameterError("paths", paths, "at least one file")
         self._stack = ExitStack()
         self.files: list[Database] = []
-        self._orders: dict[date, float] = {}
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -188,34 +208,21 @@ class Archive:
     def timelines(self) -> list[Timeline]:
         """The history of each query of a list, in the order of the plans."""
         made: dict[ListQuery[Any], Timeline] = {}
-        chosen: dict[tuple[ListQuery[Any], date], tuple[bool, float, DayList]] = {}
         for file, db in enumerate(self.files):
             snapshots = {one.number: one for one in self.snapshots(file)}
-            for endpoint, params, is_planned, number, snapshot, items, complete in db.each(
-                _LISTS.format(complete=COMPLETE), json.dumps([*LISTS])
-            ):
-                begun = snapshots.get(snapshot)
-                if begun is None:
-                    continue
+            rows = db.each(_LISTS.format(complete=COMPLETE), json.dumps([*LISTS]))
+            for (endpoint, params, is_planned), group in groupby(rows, key=itemgetter(0, 1, 2)):
                 query, limit = _list_query(endpoint, params)
                 one = made.setdefault(query, Timeline(query=query))
-                if is_planned:
-                    made[query] = one = attrs.evolve(one, is_planned=True)
-                stored = DayList(
-                    file=file,
-                    id=number,
-                    day=begun.day,
-                    is_complete=bool(complete),
-                    depth=_depth(begun, limit),
-                    items=items,
-                    limit=limit,
-                )
-                better = (stored.is_complete, begun.started_at, stored)
-                place = (query, begun.day)
-                if place not in chosen or chosen[place][:2] <= better[:2]:
-                    chosen[place] = better
-        for query, day in sorted(chosen, key=lambda place: place[1]):
-            made[query].lists[day] = chosen[query, day][2]
+                one.is_planned |= bool(is_planned)
+                for *_, number, snapshot, items, is_complete in group:
+                    begun = snapshots.get(snapshot)
+                    if begun is not None:
+                        found = DayList(file, number, begun, bool(is_complete), items, limit)
+                        if found.is_better(one.lists.get(begun.day, found)):
+                            one.lists[begun.day] = found
+        for one in made.values():
+            one.lists = dict(sorted(one.lists.items()))
         return list(made.values())
 
     def read(self, timeline: Timeline, day: date) -> dict[str, Entry]:
@@ -235,13 +242,17 @@ class Archive:
         rows = self._rows(_PLACES, one)
         return {item_id: (page - 1) * one.limit + place for item_id, page, place, _ in rows}
 
-    def find(self, timeline: Timeline, day: date, item_id: str) -> Entry | None:
-        """One item of one day's list; None if it isn't in it."""
-        one = timeline.lists[day]
-        for _, page, position, body in self._rows(_ONE, one, item_id):
-            facts = _facts(timeline.query.name)(body)
-            return _entry(facts, (page - 1) * one.limit + position)
-        return None
+    def find(self, timelines: Iterable[Timeline], item_id: str) -> dict[tuple[int, int], Entry]:
+        """An item in each of the lists that have it, by file and number."""
+        lists = {(one.file, one.id): (t, one) for t in timelines for one in t.lists.values()}
+        found = {}
+        for file, db in enumerate(self.files):
+            ids = json.dumps([number for owner, number in lists if owner == file])
+            for number, page, position, body in db.each(_FIND, ids, item_id):
+                timeline, one = lists[file, number]
+                facts = _facts(timeline.query.name)(body)
+                found[file, number] = _entry(facts, (page - 1) * one.limit + position)
+        return found
 
     def read_names(self, timeline: Timeline, day: date) -> Iterator[tuple[str, str | None]]:
         """The id and the name of each item of one day's list."""
@@ -274,12 +285,6 @@ def _list_query(endpoint: str, params: str) -> tuple[ListQuery[Any], int]:
     """The query that was stored like this, with the usual items per page, and how many it had."""
     query: Any = query_from(endpoint, params)
     return attrs.evolve(query, limit=type(query)().limit), query.limit
-
-
-def _depth(snapshot: StoredSnapshot, limit: int) -> float:
-    options = snapshot.options
-    pages = math.inf if options.max_pages is None else options.max_pages * limit
-    return min(pages, math.inf if options.max_items is None else options.max_items)
 
 
 @cache

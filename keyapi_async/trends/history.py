@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -93,18 +93,11 @@ def history(
         timelines = scope.choose(archive.timelines())
         for name in LISTS:
             group = [one for one in timelines if one.query.name == name]
-            ids = [item] if _is_listed(archive, group, item) else _find_ids(archive, group, item)
-            found += [
-                history
-                for one in group
-                for item_id in ids
-                if (history := _read(archive, one, item_id)) is not None
-            ]
+            histories = list(_read(archive, group, item))
+            for item_id in () if histories else _find_ids(archive, group, item):
+                histories += _read(archive, group, item_id)
+            found += histories
     return found
-
-
-def _is_listed(archive: Archive, timelines: Iterable[Timeline], item_id: str) -> bool:
-    return any(archive.find(one, day, item_id) for one in timelines for day in one.lists)
 
 
 def _find_ids(archive: Archive, timelines: list[Timeline], name: str) -> list[str]:
@@ -123,15 +116,19 @@ def _find_ids(archive: Archive, timelines: list[Timeline], name: str) -> list[st
     return []
 
 
-def _read(archive: Archive, timeline: Timeline, item_id: str) -> History | None:
-    days, name = [], None
-    for day, one in timeline.lists.items():
-        entry = archive.find(timeline, day, item_id)
-        if entry is not None:
-            name = entry.name or item_id
-            days.append(DayRank(day, entry.rank, entry.views))
-        elif one.is_complete:
-            days.append(DayRank(day, None, None))
-    if name is None:
-        return None
-    return History(query=timeline.query, item_id=item_id, name=name, days=tuple(days))
+def _read(archive: Archive, timelines: list[Timeline], item_id: str) -> Iterator[History]:
+    found = archive.find(timelines, item_id)
+    for one in timelines:
+        entries = {day: found.get(stored[:2]) for day, stored in one.lists.items()}
+        names = [entry.name for entry in entries.values() if entry is not None]
+        if names:
+            yield History(
+                query=one.query,
+                item_id=item_id,
+                name=names[-1] or item_id,
+                days=tuple(
+                    DayRank(day, entry and entry.rank, entry and entry.views)
+                    for day, entry in entries.items()
+                    if entry is not None or one.lists[day].is_complete
+                ),
+            )
