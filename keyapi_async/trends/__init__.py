@@ -3,6 +3,7 @@
 from .health import DaySum, Health, Problem, ProblemKind, health
 from .history import DayRank, History, history
 from .movers import KINDS, Comparison, Kind, Move, Movers, movers
+from .report import report
 
 __all__ = [
     "KINDS",
@@ -19,4 +20,5 @@ __all__ = [
     "health",
     "history",
     "movers",
+    "report",
 ]
