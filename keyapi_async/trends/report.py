@@ -36,7 +36,8 @@ SERIES: Final = 14
 PROBLEMS: Final = 40
 """So many problems are named."""
 
-_BOLD: Final = {"risen": "▲", "fallen": "▼"}
+_WIDTH: Final = 232
+_ARROWS: Final = {"risen": "▲", "fallen": "▼"}
 
 
 @frozen
@@ -81,16 +82,16 @@ class Section:
 
 @define
 class Story:
-    """An item, the move of it that matters most, and in which lists it moved how."""
+    """An item, the move of it that matters most, and where it moved how."""
 
     lead: Move
     kinds: Counter[str] = Factory(Counter)
-    places: dict[str, None] = Factory(dict)
+    places: dict[str, set[str]] = Factory(lambda: defaultdict(set))
 
     def add(self, move: Move) -> None:
         """Take up another move of the same item."""
         self.kinds[move.kind] += 1
-        self.places[region_of(move.query)] = None
+        self.places[move.kind].add(region_of(move.query))
         if move.weight > self.lead.weight:
             self.lead = move
 
@@ -101,12 +102,14 @@ class Story:
 
     @property
     def others(self) -> list[str]:
-        """Where else it moved."""
-        return [place for place in self.places if place != region_of(self.lead.query)]
+        """In which other regions it moved likewise."""
+        return sorted(self.places[self.lead.kind] - {region_of(self.lead.query)})
 
     def chart(self) -> charts.Line:
         """Its ranks where it moved most."""
-        return charts.draw(self.lead.ranks, self.lead.day, days=30, step=8, height=56)
+        span = (self.lead.day - self.lead.ranks[0][0]).days + 1
+        step = _WIDTH // max(span - 1, 6)
+        return charts.draw(self.lead.ranks, self.lead.day, days=span, step=step, height=56)
 
 
 def region_of(query: ListQuery[Any]) -> str:
@@ -238,8 +241,8 @@ def _entry_row(item_id: str, entry: Entry) -> Row:
 
 def change_text(move: Move) -> str:
     """How an item moved, in a few characters."""
-    if move.kind in _BOLD:
-        return f"{_BOLD[move.kind]}{abs(move.change)}"
+    if move.kind in _ARROWS:
+        return f"{_ARROWS[move.kind]}{abs(move.change)}"
     return "=" if move.kind == "same" else move.kind
 
 
