@@ -8,7 +8,14 @@ from typing import Any
 
 from keyapi_async.sandbox.answers import Answer, to_json
 from keyapi_async.sandbox.data import Listing, render_detail, rows
-from keyapi_async.sandbox.endpoints import BY_PATH, find_endpoint, parse_query
+from keyapi_async.sandbox.endpoints import (
+    ENDPOINTS,
+    DetailEndpoint,
+    ListEndpoint,
+    find_endpoint,
+    find_list,
+    parse_query,
+)
 
 PAGE_SIZE = 20
 TREND_POINTS = 7
@@ -20,15 +27,16 @@ _NUMBER = "@@@@@@@@"
 
 def body(endpoint: str) -> bytes:
     """The whole body of an endpoint's answer; a list's first page of many."""
-    if find_endpoint(endpoint).items_key:
+    shape = find_endpoint(endpoint)
+    if not isinstance(shape, DetailEndpoint):
         return page(endpoint, 1, pages=5)
-    data = render_detail(0, parse_query(find_endpoint(endpoint), {}))
+    data = render_detail(0, shape, parse_query(shape, {}).filters)
     return Answer.success(data or b"", "a-request-id").body
 
 
 def page(endpoint: str, number: int, *, pages: int, total: int | None = None) -> bytes:
     """One page of a list of so many; `total` in items, if it is to be wrong."""
-    shape = find_endpoint(endpoint)
+    shape = find_list(endpoint)
     place = {
         "page": number,
         shape.size_key: PAGE_SIZE,
@@ -42,13 +50,13 @@ def page(endpoint: str, number: int, *, pages: int, total: int | None = None) ->
 
 def endpoint_of(path: str) -> str | None:
     """The list endpoint at a path."""
-    endpoint = BY_PATH.get(path)
-    return endpoint.name if endpoint and endpoint.items_key else None
+    lists = (each for each in ENDPOINTS if isinstance(each, ListEndpoint))
+    return next((each.name for each in lists if each.path == path), None)
 
 
 @cache
 def _items(name: str) -> list[str]:
-    endpoint = find_endpoint(name)
+    endpoint = find_list(name)
     query = parse_query(endpoint, {})
     found = map(json.loads, rows(Listing(0, endpoint, query.filters)))
     kept = [item for item in found if _is_usual(item)][:PAGE_SIZE]

@@ -16,11 +16,18 @@ from benchmarks import peers
 from benchmarks.bodies import body
 from benchmarks.measure import Rounds, alternate, median, ratio, spread
 from benchmarks.report import Goal, Table
-from keyapi_async import models
-from keyapi_async.pages import page_from
-from keyapi_async.protocol import Answer, Response, decode, fitted
-from keyapi_async.queries import HashtagsQuery, ListQuery, MusicQuery, VideosQuery
-from keyapi_async.trending import hashtag_detail_from, music_detail_from
+from keyapi_async import (
+    DetailQuery,
+    HashtagDetailQuery,
+    HashtagsQuery,
+    ListQuery,
+    MusicDetailQuery,
+    MusicQuery,
+    VideosQuery,
+)
+from keyapi_async.pagination import page_from
+from keyapi_async.protocol import Response, decode, fit
+from keyapi_async.trending import detail_from
 
 ROUNDS = 40
 SECONDS = 0.01  # of each contender in each round
@@ -33,80 +40,45 @@ class Shape:
     """One kind of answer.
 
     Attributes:
-        endpoint: Which endpoint sends it.
-        model: Our class of an item, or of the whole.
-        peer: What pydantic validates it as.
-        data: Our class of `data`.
-        typed: What the client makes of the answer.
-        query: For a list, its query class.
-        within: For a detail, where in `data` it stands.
+        query: What was asked.
+        peer: What pydantic validates the answer as.
     """
 
-    endpoint: str
-    model: type[Any]
+    query: ListQuery[Any] | DetailQuery[Any]
     peer: type[peers.Envelope[Any]]
-    data: type[Any]
-    typed: Callable[[Answer[Any]], Any]
-    query: type[ListQuery] | None = None
-    within: str = ""
+
+    @property
+    def endpoint(self) -> str:
+        """Which endpoint sends it."""
+        return self.query.name
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the answer is a page."""
+        return isinstance(self.query, ListQuery)
 
     def made(self, body: bytes, status: int = 200) -> Any:
         """What the client makes of the bytes."""
-        answer = decode(Response(status=status, body=body), self.data, secret="a-key")
-        return self.typed(fitted(answer, self.data))
+        query = self.query
+        response = Response(status=status, body=body)
+        answer = fit(decode(response, query.shape, secret="a-key"), query.shape)
+        if isinstance(query, ListQuery):
+            return page_from(answer, query)
+        return detail_from(answer, query)
 
     def cattrs(self, data: Any) -> Any:
         """What cattrs out of the box makes of `data`."""
-        if self.query:
-            items: Any = tuple[self.model, ...]  # type: ignore[name-defined]
-            return _plain.structure(data[self.query.list_key], items)
-        return _plain.structure(data[self.within] if self.within else data, self.model)
-
-
-def _page(query: type[ListQuery]) -> Callable[[Answer[Any]], Any]:
-    return lambda answer: page_from(answer, query.list_key)
+        query = self.query
+        kind: Any = tuple[query.item, ...] if self.is_list else query.item  # type: ignore[name-defined]
+        return _plain.structure(data[query.data_key] if query.data_key else data, kind)
 
 
 SHAPES = (
-    Shape(
-        "hashtags",
-        models.Hashtag,
-        peers.Envelope[peers.Hashtags],
-        models.HashtagList,
-        _page(HashtagsQuery),
-        HashtagsQuery,
-    ),
-    Shape(
-        "videos",
-        models.Video,
-        peers.Envelope[peers.Videos],
-        models.VideoList,
-        _page(VideosQuery),
-        VideosQuery,
-    ),
-    Shape(
-        "music",
-        models.Sound,
-        peers.Envelope[peers.Sounds],
-        models.SoundList,
-        _page(MusicQuery),
-        MusicQuery,
-    ),
-    Shape(
-        "hashtag_detail",
-        models.HashtagDetail,
-        peers.Envelope[peers.HashtagInfo],
-        models.HashtagInfo,
-        hashtag_detail_from,
-        within="info",
-    ),
-    Shape(
-        "music_detail",
-        models.MusicDetail,
-        peers.Envelope[peers.MusicDetail],
-        models.MusicDetail,
-        music_detail_from,
-    ),
+    Shape(HashtagsQuery(), peers.Envelope[peers.Hashtags]),
+    Shape(VideosQuery(), peers.Envelope[peers.Videos]),
+    Shape(MusicQuery(), peers.Envelope[peers.Sounds]),
+    Shape(HashtagDetailQuery(), peers.Envelope[peers.HashtagInfo]),
+    Shape(MusicDetailQuery(), peers.Envelope[peers.MusicDetail]),
 )
 OURS = "keyapi_async"
 TOUCHED = "keyapi_async, .extra of each item read"
@@ -119,7 +91,7 @@ def ways(shape: Shape) -> dict[str, Callable[[bytes], object]]:
 
     def touched(body: bytes) -> list[object]:
         made = shape.made(body)
-        return [item.extra for item in (made.items if shape.query else (made,))]
+        return [item.extra for item in (made.items if shape.is_list else (made,))]
 
     return {
         OURS: shape.made,

@@ -63,7 +63,7 @@ async def _streaming() -> Table:
 
 async def _keeping() -> Table:
     rows = []
-    lists = [shape.endpoint for shape in decode.SHAPES if shape.query]
+    lists = [shape.endpoint for shape in decode.SHAPES if shape.is_list]
     for way in KEEPERS:
         runs = [
             await asyncio.gather(*(_in_process("keep", way, name) for name in lists))

@@ -82,9 +82,9 @@ def from_json(cls: type[_M], text: str) -> _M:
     Raises:
         InvalidResponseError: It is none.
     """
-    model = structure(msgspec.Raw(text.encode()), cls)
-    body = b'{"data":%b}' % text.encode()
-    attach_all(model, Source(body))
+    data = text.encode(errors="surrogatepass")
+    model = structure(msgspec.Raw(data), cls)
+    attach_all(model, Source(b'{"data":%b}' % data))
     return model
 
 

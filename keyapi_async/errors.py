@@ -7,9 +7,11 @@ credits (`maybe_billed`). All errors pickle, and none holds the API key.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
+from typing import Any
 
 
 class KeyAPIError(Exception):
@@ -62,6 +64,15 @@ class ParameterError(KeyAPIError, ValueError):
         self.parameter = parameter
         self.value = value
         self.allowed = allowed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        value = self.value
+        try:
+            pickle.dumps(value)
+        except Exception:  # noqa: BLE001 - a lambda, a lock: what it looks like has to do
+            value = excerpt(value)
+        state = {**vars(self), "value": value}
+        return type(self), (self.parameter, value, self.allowed), state
 
     def _what(self) -> str:
         return f"{self.parameter} must be {self.allowed}, not {excerpt(self.value)}"

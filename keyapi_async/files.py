@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import stat
 from pathlib import Path
@@ -60,11 +59,13 @@ class PartFile:
 
 def _create_beside(path: Path) -> Path:
     """An empty file of a name nobody has, whatever links others may have laid."""
-    for number in itertools.count(1):
-        part = path.with_name(f"{path.name}.part{'' if number == 1 else number}")
+    part = path.with_name(f"{path.name}.part")
+    number = 1
+    while True:
         try:
             os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         except FileExistsError:  # what an earlier run left incomplete has been paid for
-            continue
-        return part
-    raise AssertionError
+            number += 1
+            part = path.with_name(f"{path.name}.part{number}")
+        else:
+            return part

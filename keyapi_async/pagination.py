@@ -38,6 +38,8 @@ STALE_PAGES = 2
 class Page(Received, Generic[ItemT]):
     """One page of a list; both shapes of `data.pagination` give the same.
 
+    `raw` is the whole `data`.
+
     Attributes:
         items: The items, in order.
         number: Number of the page as the server says, from 1.
@@ -53,12 +55,6 @@ class Page(Received, Generic[ItemT]):
     size: int | None = None
     total: int | None = None
     request_id: str | None = None
-
-    @property
-    def raw(self) -> dict[str, Any]:
-        """The whole `data`, exactly as received."""
-        data: dict[str, Any] = source_of(self).data
-        return data
 
 
 def page_from(answer: Answer[Any], query: ListQuery[ItemT]) -> Page[ItemT]:
@@ -76,7 +72,7 @@ def page_from(answer: Answer[Any], query: ListQuery[ItemT]) -> Page[ItemT]:
         has_more=place.has_more,
         request_id=answer.request_id,
     )
-    attach(page, source)
+    attach(page, source.inside(""))
     return page
 
 
@@ -193,7 +189,7 @@ class Pager(Generic[ItemT]):
 
     def __aiter__(self) -> AsyncGenerator[ItemT, None]:
         """Iterate over the items."""
-        return self._iterate(self._items)
+        return self._iterate(self._unread)
 
     def pages(self) -> AsyncGenerator[Page[ItemT], None]:
         """Iterate over the pages, one for each request.
@@ -201,7 +197,7 @@ class Pager(Generic[ItemT]):
         `items` of a page has what is new: without duplicates, without what was yielded before,
         cut at `max_items`; `raw` has all.
         """
-        return self._iterate(self._whole_pages)
+        return self._iterate(self._rest)
 
     async def collect(self) -> list[ItemT]:
         """All items that are left. If it raises, what came is kept: call it again to have all."""
@@ -239,30 +235,30 @@ class Pager(Generic[ItemT]):
 
     # -- iteration -----------------------------------------------------------------------------
 
-    def _iterate(
-        self, source: Callable[[_Claim], AsyncGenerator[_Y, None]]
-    ) -> AsyncGenerator[_Y, None]:
+    def _iterate(self, read: Callable[[Page[ItemT]], Iterator[_Y]]) -> AsyncGenerator[_Y, None]:
         # A claim is a weak reference: a generator left by `break` is gone at once, and frees it.
         claim: _Claim = []
-        generator = source(claim)
+        generator = self._follow(read, claim)
         claim.append(weakref.ref(generator))
         return generator
 
-    async def _items(self, claim: _Claim) -> AsyncGenerator[ItemT, None]:
+    async def _follow(
+        self, read: Callable[[Page[ItemT]], Iterator[_Y]], claim: _Claim
+    ) -> AsyncGenerator[_Y, None]:
         try:
             while (page := await self._current(claim)) is not None:
-                for item in self._unread(page):
-                    yield item
+                for found in read(page):
+                    yield found
         finally:
             await self._leave(claim)
 
-    async def _whole_pages(self, claim: _Claim) -> AsyncGenerator[Page[ItemT], None]:
-        try:
-            while (page := await self._current(claim)) is not None:
-                items = tuple(self._unread(page))
-                yield page if len(items) == len(page.items) else _with_items(page, items)
-        finally:
-            await self._leave(claim)
+    def _rest(self, page: Page[ItemT]) -> Iterator[Page[ItemT]]:
+        items = tuple(self._unread(page))
+        if len(items) < len(page.items):
+            source = source_of(page)
+            page = attrs.evolve(page, items=items)
+            attach(page, source)
+        yield page
 
     def _unread(self, page: Page[ItemT]) -> Iterator[ItemT]:
         """What of a page is to be yielded; the state moves on with each item."""
@@ -397,12 +393,6 @@ class Pager(Generic[ItemT]):
             self.stop_reason = StopReason.EXHAUSTED
         else:
             self._next = start.page
-
-
-def _with_items(page: Page[ItemT], items: tuple[ItemT, ...]) -> Page[ItemT]:
-    some = attrs.evolve(page, items=items)
-    attach(some, source_of(page))
-    return some
 
 
 def _at_most(name: str, value: int | None) -> int:

@@ -65,7 +65,7 @@ class Source:
         self.request_id = request_id
 
     def inside(self, key: str) -> Source:
-        """The same answer, for the object of that name in its data."""
+        """The same answer, for the object of that name in its data, or for the data itself."""
         return Source(self._data, key, self.request_id)
 
     @property

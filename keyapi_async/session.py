@@ -10,7 +10,6 @@ import asyncio
 import copy
 import logging
 from collections.abc import Callable
-from functools import lru_cache, partial
 from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
 
@@ -39,9 +38,6 @@ logger = logging.getLogger("keyapi_async")
 logger.addHandler(logging.NullHandler())  # silent, unless the program configures logging
 
 _Outcome: TypeAlias = Answer[Any] | KeyAPIError
-
-
-_quote = lru_cache(maxsize=1024)(partial(quote, safe=""))  # crawls send few values, often
 
 
 @define(eq=False, repr=False)
@@ -124,7 +120,7 @@ class Session:
         await self._transport.close()
 
     async def _answer(self, call: _Call) -> Answer[Any]:
-        query = "&".join(f"{name}={_quote(text)}" for name, text in call.params.items())
+        query = "&".join(f"{name}={quote(text, safe='')}" for name, text in call.params.items())
         path_and_query = f"{call.query.path}?{query}"
         wait = 0.0
         while True:

@@ -7,11 +7,9 @@ print the request's headers, so none may stay chained to what a caller sees.
 from __future__ import annotations
 
 import asyncio
-import math
 import re
 import time
 from collections.abc import Sequence
-from itertools import takewhile
 
 import aiohttp
 from aiohttp import hdrs
@@ -69,8 +67,7 @@ class Transport:
         self._owned = http is None
         self._trace_configs = list(trace_configs)
         self.closed = False
-        self._deadlines: dict[asyncio.Timeout, float] = {}  # of attempts under way, next due first
-        self._timer: asyncio.TimerHandle | None = None
+        self.under_way: set[asyncio.Timeout] = set()
 
     def open(self) -> aiohttp.ClientSession:
         """The aiohttp session, made when first needed."""
@@ -88,38 +85,12 @@ class Transport:
     async def close(self) -> None:
         """End the attempts under way; close the aiohttp session if it is our own."""
         self.closed = True
-        for limit in [*self._deadlines]:  # aiohttp leaves them hanging: in the body, or connecting
-            self._end(limit)
-        if self._timer is not None:
-            self._timer.cancel()
+        now = asyncio.get_running_loop().time()
+        for limit in self.under_way:  # aiohttp leaves them hanging: in the body, or connecting
+            if not limit.expired():
+                limit.reschedule(now)
         if self._owned and self._http is not None:
             await self._http.close()
-
-    def start(self, limit: asyncio.Timeout) -> None:
-        """Give an attempt its time. All have the same, so one timer serves them in their order."""
-        loop = asyncio.get_running_loop()
-        self._deadlines[limit] = loop.time() + self.timeout
-        if self._timer is None and self.timeout < math.inf:
-            self._timer = loop.call_later(self.timeout, self._ring)
-
-    def stop(self, limit: asyncio.Timeout) -> None:
-        """Forget an attempt that is over."""
-        self._deadlines.pop(limit, None)
-
-    def _ring(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        self._timer = None
-        due = takewhile(lambda entry: entry[1] <= now, self._deadlines.items())
-        for limit, _ in [*due]:
-            self._end(limit)
-        for deadline in self._deadlines.values():
-            self._timer = loop.call_at(deadline, self._ring)
-            break
-
-    def _end(self, limit: asyncio.Timeout) -> None:
-        del self._deadlines[limit]
-        limit.reschedule(asyncio.get_running_loop().time())
 
 
 class Attempt:
@@ -143,10 +114,10 @@ class Attempt:
         transport = self._transport
         http = transport.open()
         failure: KeyAPIError
-        limit = asyncio.timeout(None)  # the transport ends it
+        limit = asyncio.timeout(transport.timeout)
         try:
             async with limit:
-                transport.start(limit)
+                transport.under_way.add(limit)
                 async with http.get(
                     URL(transport.base_url + path_and_query, encoded=True),
                     middlewares=(self._middleware,),
@@ -161,7 +132,7 @@ class Attempt:
         except (aiohttp.ClientError, OSError) as error:
             failure = _failure(error, transport.secret)
         finally:
-            transport.stop(limit)
+            transport.under_way.discard(limit)
         if transport.closed and isinstance(failure, TransportError):
             failure = ClientClosedError("the client was closed while the request was under way")
         failure.maybe_billed = self.sent

@@ -1,20 +1,13 @@
-"""Tests run on real sockets with a driven clock: when nothing happens, time jumps.
-
-At the end, the sandboxes that more than one file asks for.
-"""
+"""Tests run on real sockets with a driven clock: when nothing happens, time jumps."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import selectors
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from commands import KEY
-
-from keyapi_async.sandbox import Sandbox
 
 for name in [name for name in os.environ if name.startswith("KEYAPI_")]:
     del os.environ[name]
@@ -77,21 +70,3 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> d
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "real_time: needs the real clock")
-
-
-@pytest.fixture
-def point(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sandbox], Sandbox]:
-    """Point the command at a sandbox by its environment."""
-
-    def to(sandbox: Sandbox) -> Sandbox:
-        monkeypatch.setenv("KEYAPI_BASE_URL", sandbox.url)
-        monkeypatch.setenv("KEYAPI_TOKEN", sandbox.api_key)
-        return sandbox
-
-    return to
-
-
-@pytest.fixture
-def sandbox(point: Callable[[Sandbox], Sandbox]) -> Iterator[Sandbox]:
-    with Sandbox(api_key=KEY) as running:
-        yield point(running)

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from crawls import change, content, opened, pages_asked, rows
+from keyapi_async.crawl.keepers import StoreKeeper
+from keyapi_async.crawl.summary import summarize
 
 from keyapi_async import CreditBudgetError, KeyAPIError, NotFoundError, StopReason
 from keyapi_async.cli import main
@@ -21,11 +23,9 @@ from keyapi_async.crawl import store as stores
 from keyapi_async.crawl.database import locked
 from keyapi_async.crawl.export import Selection, export
 from keyapi_async.crawl.jobs import Finished, Options
-from keyapi_async.crawl.keepers import StoreKeeper
 from keyapi_async.crawl.plan import details_of, expect_jobs
 from keyapi_async.crawl.snapshots import Opening, Wish, open_snapshot, opened_for, rehearsed
 from keyapi_async.crawl.store import Store
-from keyapi_async.crawl.summary import summarize
 from keyapi_async.queries import HashtagDetailQuery, Query
 from keyapi_async.sandbox import Fault
 from keyapi_async.usage import Usage

@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from keyapi_async.crawl.summary import summarize
 
 from keyapi_async.cli import main, watch
 from keyapi_async.cli.crawling import age
@@ -23,8 +24,7 @@ from keyapi_async.cli.watch import State, Watch, span, summary_lines
 from keyapi_async.crawl import Progress
 from keyapi_async.crawl import store as store_module
 from keyapi_async.crawl.store import opened
-from keyapi_async.crawl.summary import summarize
-from keyapi_async.sandbox import Fault, RecordedRequest, Sandbox
+from keyapi_async.sandbox import Fault, Recorded, Sandbox
 from keyapi_async.usage import RequestEvent
 
 Run = Callable[..., tuple[int, str, str]]
@@ -340,13 +340,13 @@ def test_a_live_line_on_a_terminal(
 # -- signals -----------------------------------------------------------------------------------
 
 
-class Tripwire(list[RecordedRequest]):
+class Tripwire(list[Recorded]):
     """Sends a signal with the n-th request, and perhaps another with the next."""
 
     def __init__(self, pid: int, number: int, times: int, at: int) -> None:
         self.pid, self.number, self.times, self.at = pid, number, times, at
 
-    def append(self, record: RecordedRequest) -> None:
+    def append(self, record: Recorded) -> None:
         super().append(record)
         if len(self) >= self.at and self.times:
             self.times -= 1

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from crawls import change, opened, pages_asked, rows
+from keyapi_async.crawl.engine import concurrency_for
+from keyapi_async.crawl.summary import summarize
 
 from keyapi_async import (
     AuthenticationError,
@@ -36,8 +38,6 @@ from keyapi_async.crawl import (
     grid,
 )
 from keyapi_async.crawl import store as store_module
-from keyapi_async.crawl.engine import concurrency_for
-from keyapi_async.crawl.summary import summarize
 from keyapi_async.sandbox import Fault
 
 PLAN = grid("hashtags", region=["US", "GB"], period=[7, 30]) + grid("videos") + grid("music")

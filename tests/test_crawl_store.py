@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keyapi_async.crawl.summary import summarize
+from keyapi_async.received import Source
 
 from keyapi_async.crawl import Plan, StoreError, grid
 from keyapi_async.crawl.database import in_memory, locked, transaction, undone
 from keyapi_async.crawl.jobs import Fetched, Finished, Job, Options, Row
 from keyapi_async.crawl.snapshots import Wish, open_snapshot
 from keyapi_async.crawl.store import Store, opened
-from keyapi_async.crawl.summary import summarize
 from keyapi_async.models import Hashtag
-from keyapi_async.received import Source
 from keyapi_async.usage import Usage
 
 PLAN = grid("hashtags", region=["US", "GB"])

@@ -20,12 +20,12 @@ from typing import Any
 
 import duckdb
 import pytest
+from keyapi_async.crawl.tables import MODELS, columns, query_columns
 
 from keyapi_async.cli import main
 from keyapi_async.crawl import StoreError, crawl_to, grid, tables
 from keyapi_async.crawl.export import _ITEMS, Selection, export, write_lines
 from keyapi_async.crawl.store import Store, opened
-from keyapi_async.crawl.tables import MODELS, columns, query_columns
 from keyapi_async.sandbox import Fault, Sandbox
 
 COUNTS = {"hashtags": 200, "hashtag_detail": 40, "videos": 500, "music": 100, "music_detail": 20}

@@ -1,15 +1,13 @@
-"""What goes out: statuses, bodies, the JSON envelope, and who pays for it."""
+"""What goes out: statuses, bodies, the JSON envelope."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 from attrs import field, frozen
-
-Billing: TypeAlias = Literal["always", "never", "maybe"]
 
 _MESSAGES: Final[Mapping[int, str]] = {
     **{status.value: status.phrase for status in HTTPStatus},
@@ -37,15 +35,6 @@ class Answer:
     code: int | None = None
     """The envelope's code; None when the body is not an envelope."""
 
-    @property
-    def billing(self) -> Billing:
-        """Whether the account pays for it; `maybe` is for the sandbox's settings to say."""
-        if self.status == HTTPStatus.OK and self.code == 0:
-            return "always"
-        number = self.code or self.status  # the envelope decides first
-        is_refusal = HTTPStatus.MULTIPLE_CHOICES <= number < HTTPStatus.INTERNAL_SERVER_ERROR
-        return "never" if is_refusal else "maybe"
-
     @classmethod
     def success(cls, data: bytes, request_id: str) -> Answer:
         """`code` 0 around `data` that is JSON already."""
@@ -69,7 +58,7 @@ class Answer:
         return cls(status, body, headers, code)
 
 
-def code_in(body: bytes) -> int | None:
+def find_code(body: bytes) -> int | None:
     """Return the envelope's code, or None when this is no envelope."""
     try:
         envelope = json.loads(body)

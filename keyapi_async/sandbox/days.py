@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from attrs import define
@@ -14,8 +14,19 @@ FIRST_DAY: Final = date(2026, 2, 2)
 _EPOCH: Final = date(1970, 1, 1)
 
 
+def is_date(value: object) -> bool:
+    """Whether this is a date, without a time of day."""
+    return isinstance(value, date) and not isinstance(value, datetime)
+
+
 def count_days(day: date) -> int:
-    """Return the days since 1970-01-01."""
+    """Return the days since 1970-01-01.
+
+    Raises:
+        ValueError: It isn't a date.
+    """
+    if not is_date(day):
+        raise ValueError(f"day must be a date; got {day!r}")
     return (day - _EPOCH).days
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import date
-from typing import Final
+from typing import Final, TypeAlias
 from urllib.parse import parse_qsl
 
 from attrs import field, frozen
 
 from . import items
-from .days import FIRST_DAY
+from .days import FIRST_DAY, count_days
 from .items import Item, Place, Scene
 
 MAX_PAGE_SIZE: Final = 20
@@ -66,14 +66,15 @@ class DetailEndpoint(Endpoint):
     """Makes the whole `data`; None when there is no such thing."""
 
 
+AnyEndpoint: TypeAlias = ListEndpoint | DetailEndpoint
+
+
 @frozen
 class Query:
-    """A valid request: the endpoint, the value of each of its parameters, the page."""
+    """A valid request."""
 
-    endpoint: ListEndpoint | DetailEndpoint
-    filters: tuple[tuple[str, str], ...]
-    day: date
-    """The server's day when it arrived."""
+    endpoint: AnyEndpoint
+    scene: Scene
     page: int = 0
     """The page asked for; 0 where there are no pages."""
     limit: int = MAX_PAGE_SIZE
@@ -132,7 +133,7 @@ ENDPOINTS: Final = (
 )
 
 
-def find_endpoint(path_or_name: str) -> ListEndpoint | DetailEndpoint:
+def find_endpoint(path_or_name: str) -> AnyEndpoint:
     """Return the endpoint with that path or name.
 
     Raises:
@@ -173,7 +174,11 @@ _ACCEPTS: Final[Mapping[str, Callable[[str], bool]]] = {
 
 
 def parse_query(
-    endpoint: ListEndpoint | DetailEndpoint, params: Mapping[str, str], day: date = FIRST_DAY
+    endpoint: AnyEndpoint,
+    params: Mapping[str, str],
+    seed: int = 0,
+    day: date = FIRST_DAY,
+    total: int | None = None,
 ) -> Query:
     """Fill in defaults and check every value; unknown parameters are ignored, as the API does.
 
@@ -185,7 +190,5 @@ def parse_query(
         accepts = endpoint.periods.__contains__ if name == "period" else _ACCEPTS.get(name, bool)
         if not accepts(value):
             raise BadParameterError(f"Invalid parameter: {name}")
-    if isinstance(endpoint, DetailEndpoint):
-        return Query(endpoint, tuple(values.items()), day)
-    page, limit = int(values.pop("page")), int(values.pop("limit"))
-    return Query(endpoint, tuple(values.items()), day, page, limit)
+    page, limit = int(values.pop("page", 0)), int(values.pop("limit", MAX_PAGE_SIZE))
+    return Query(endpoint, Scene(values, seed, count_days(day), total), page, limit)

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from attrs import frozen
 
-from .answers import Answer, code_in, to_json
+from .answers import Answer, find_code, to_json
 
 _PAGE_FAULTS: Final = frozenset(
     ("endless", "endless_fresh", "repeat_page", "wrong_page", "shift", "wrong_total", "empty")
@@ -75,7 +75,9 @@ class Fault:
     ) -> Fault:
         """Any body at all, sent as `application/json` unless `headers` say otherwise."""
         sent = {"Content-Type": "application/json", **(headers or {})}
-        return cls("body", Answer(_check_status(status), body, tuple(sent.items()), code_in(body)))
+        return cls(
+            "body", Answer(_check_status(status), body, tuple(sent.items()), find_code(body))
+        )
 
     @classmethod
     def data(cls, value: object) -> Fault:

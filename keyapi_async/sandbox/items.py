@@ -8,15 +8,16 @@ send null.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from random import Random
 from typing import Final, TypeAlias
 from urllib.parse import quote
 from zlib import crc32
 
-from attrs import frozen
+from attrs import field, frozen
 
+from .days import FIRST_DAY, count_days
 from .names import (
     ALL_REGIONS,
     AUDIENCE_COUNTRIES,
@@ -29,12 +30,9 @@ from .names import (
     SOUND_TITLES,
     VIDEO_TITLES,
 )
-from .popularity import Life, draw, find_life, rng_for, scramble
+from .popularity import Life, draw, find_life, make_rng, scramble
 
 Item: TypeAlias = dict[str, object]
-
-NEW_ON_LIST: Final = 4
-"""The `rank_diff_type` of what was not on yesterday's list."""
 
 _MISSING: Final = "missing"
 """How the name or id of what there isn't begins."""
@@ -64,12 +62,15 @@ _INVERSE: Final = pow(_STRIDE, -1, _ID_SPAN)
 
 @frozen
 class Scene:
-    """What an item depends on beside its index."""
+    """Everything that decides what a list or a detail of an endpoint holds."""
 
-    seed: int
-    filters: Mapping[str, str]
-    day: int
+    filters: Mapping[str, str] = field(eq=lambda filters: tuple(filters.items()))
+    """The value of each parameter but page and limit."""
+    seed: int = 0
+    day: int = count_days(FIRST_DAY)
     """Since 1970-01-01."""
+    total: int | None = None
+    """Items of the list if nothing narrows it; None for the usual number."""
 
     @property
     def region(self) -> str:
@@ -97,7 +98,7 @@ class Place:
     def rank_diff_type(self) -> int:
         """Risen (1), unchanged (2), fallen (3) or new on the list (4)."""
         if self.rank_before is None:
-            return NEW_ON_LIST
+            return 4
         return 2 + (self.rank > self.rank_before) - (self.rank < self.rank_before)
 
 
@@ -106,7 +107,7 @@ def make_hashtag(place: Place) -> Item:
     scene, index = place.scene, place.index
     lap, word = divmod(index, len(HASHTAG_WORDS))
     name = HASHTAG_WORDS[word] + (str(lap) if lap else "")
-    rng = rng_for(scene.seed, "hashtag", name, scene.region)
+    rng = make_rng(scene.seed, "hashtag", name, scene.region)
     item = _make_hashtag_head(scene, name, index)
     if _happens(rng, 0.85):
         item["creators"] = [_make_creator(rng) for _ in range(rng.choice((3, 3, 3, 4, 5)))]
@@ -127,7 +128,7 @@ def make_hashtag_detail(scene: Scene) -> Item | None:
     number = 10**9 + crc32(name.encode()) if match is None else int(match[2] or 0)
     word = 0 if match is None else HASHTAG_WORDS.index(match[1])
     index = number * len(HASHTAG_WORDS) + word
-    rng = rng_for(scene.seed, "hashtag_detail", name, scene.region, scene.filters["period"])
+    rng = make_rng(scene.seed, "hashtag_detail", name, scene.region, scene.filters["period"])
     info = _make_hashtag_head(scene, name, index) | _count_views(scene, index)
     all_time = _count_views(scene, index, share=1.0)
     info |= {f"{key}_all": value for key, value in all_time.items()}
@@ -146,7 +147,7 @@ def make_hashtag_detail(scene: Scene) -> Item | None:
 def make_video(place: Place) -> Item:
     """One row of the video list."""
     seed, region = place.scene.seed, place.scene.region
-    rng = rng_for(seed, "video", region, place.index)
+    rng = make_rng(seed, "video", region, place.index)
     video_id = _make_id(place.index, seed, "video", region)
     item: Item = {
         "country_code": region,
@@ -165,7 +166,7 @@ def make_sound(place: Place) -> Item:
     """One row of the music list."""
     scene, keyword = place.scene, place.scene.filters["search_keyword"]
     clip_id = _make_id(place.index, scene.seed, "sound")
-    rng = rng_for(scene.seed, "sound", clip_id, scene.region)
+    rng = make_rng(scene.seed, "sound", clip_id, scene.region)
     item = _make_sound_head(scene, clip_id, place.index)
     if keyword != NO_SEARCH:
         item |= {"is_search": True, "title": f"{item['title']} {keyword}"}
@@ -188,7 +189,7 @@ def make_sound_detail(scene: Scene) -> Item | None:
     if clip_id.startswith(_MISSING):
         return None
     index = _find_index(clip_id, scene.seed, "sound")
-    rng = rng_for(scene.seed, "sound_detail", clip_id, scene.region, scene.filters["period"])
+    rng = make_rng(scene.seed, "sound_detail", clip_id, scene.region, scene.filters["period"])
     sound = _make_sound_head(scene, clip_id, index)
     sound |= _make_audience(rng, scene, find_life(scene.seed, "music", index))
     if _happens(rng, 0.5):
@@ -227,7 +228,7 @@ def _make_related_hashtag(seed: int, name: str, index: int) -> Item:
 
 
 def _make_sound_head(scene: Scene, clip_id: str, index: int) -> Item:
-    rng = rng_for(scene.seed, "clip", clip_id)
+    rng = make_rng(scene.seed, "clip", clip_id)
     title = rng.choice(SOUND_TITLES)
     return {
         "author": rng.choice(AUTHORS),
@@ -283,8 +284,8 @@ def _count_views(scene: Scene, index: int, share: float | None = None) -> Item:
     """Views and posts in the period, or that share of all; from day to day they grow."""
     size = draw(scene.seed, "size", index)
     ratio = 37 * size % 1
-    # From 10^6.5 to 10^10 in all; now and then one passes 2^40.
-    views = 10 ** (6.5 + 3.5 * size if size < 0.98 else 14)
+    # Most have 10^5 to 10^10 in the end; now and then one passes 2^40.
+    views = 10 ** (5.3 + 3 * size if size < 0.98 else 12.5)
     views *= _SHARES[scene.filters["period"]] if share is None else share
     if scene.region != ALL_REGIONS:
         views *= 0.05 + 0.3 * draw(scene.seed, scene.region, index)
@@ -300,7 +301,6 @@ def _make_audience(rng: Random, scene: Scene, life: Life) -> Item:
     split = sorted(rng.sample(range(1, 100), 2))
     scores = (split[0], split[1] - split[0], 100 - split[1])  # percentages
     levels = rng.sample((3, 4, 5), 3)
-    countries, interests = rng.sample(AUDIENCE_COUNTRIES, 8), rng.sample(INTERESTS, 5)
     return {
         "longevity": {
             "popular_days": min(int(life.age(scene.day)), int(scene.filters["period"])),
@@ -310,13 +310,13 @@ def _make_audience(rng: Random, scene: Scene, life: Life) -> Item:
             {"age_level": level, "score": score}
             for level, score in zip(levels, scores, strict=True)
         ],
-        "audience_interests": [
-            {"interest_info": info, "score": rng.randint(90, 1500)} for info in interests
-        ],
-        "audience_countries": [
-            {"country_info": info, "score": rng.randint(90, 1500)} for info in countries
-        ],
+        "audience_interests": _make_scores(rng, "interest_info", rng.sample(INTERESTS, 5)),
+        "audience_countries": _make_scores(rng, "country_info", rng.sample(AUDIENCE_COUNTRIES, 8)),
     }
+
+
+def _make_scores(rng: Random, key: str, infos: Sequence[Item]) -> list[Item]:
+    return [{key: info, "score": rng.randint(90, 1500)} for info in infos]
 
 
 def _make_related_items(rng: Random) -> list[Item]:

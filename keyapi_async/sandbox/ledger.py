@@ -72,8 +72,10 @@ class Ledger:
         """Complete the record; call it before the first byte that could tell the client."""
         record.status, record.code = answer.status, answer.code
         self.refused += HTTPStatus.TOO_MANY_REQUESTS in (answer.status, answer.code)
-        is_billed = {"always": True, "never": False, "maybe": self.settings.bill_faults}
-        self._bill(record, is_billed=is_billed[answer.billing])
+        number = answer.code or answer.status  # the envelope decides first
+        is_refusal = HTTPStatus.MULTIPLE_CHOICES <= number < HTTPStatus.INTERNAL_SERVER_ERROR
+        is_success = answer.status == HTTPStatus.OK and answer.code == 0
+        self._bill(record, is_billed=is_success or (self.settings.bill_faults and not is_refusal))
 
     def record_loss(self, record: RecordedRequest) -> None:
         """Bill a request whose client got no whole answer, unless it has been billed already."""

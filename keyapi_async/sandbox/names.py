@@ -35,16 +35,14 @@ VIDEO_TITLES: Final = (
     "وصفة سهلة وسريعة",
 )
 COUNTRIES: Final = {
-    "US": "United States",
-    "GB": "United Kingdom",
-    "DE": "Germany",
-    "FR": "France",
-    "JP": "Japan",
-    "BR": "Brazil",
-    "IN": "India",
-    "VN": "Vietnam",
+    entry[:2]: entry[3:]
+    for entry in (
+        *("US United States", "GB United Kingdom", "DE Germany", "FR France"),
+        *("JP Japan", "BR Brazil", "IN India", "VN Vietnam"),
+    )
 }
-AUDIENCE_COUNTRIES: Final = tuple(
+"""Name by code of some; any other code stands for itself."""
+AUDIENCE_COUNTRIES: Final[tuple[dict[str, object], ...]] = tuple(
     dict(zip(("id", "label", "value"), entry.split(" ", 2), strict=True))
     for entry in (
         *("1821275 MO Macao", "630336 BY Belarus", "2963597 IE Ireland", "1522867 KZ Kazakhstan"),
@@ -52,7 +50,7 @@ AUDIENCE_COUNTRIES: Final = tuple(
         *("2077456 AU Australia", "458258 LV Latvia", "3202326 HR Croatia", "2782113 AT Austria"),
     )
 )
-INTERESTS: Final = tuple(
+INTERESTS: Final[tuple[dict[str, object], ...]] = tuple(
     {"id": entry[:5], "label": f"diversify_{entry[:5]}", "value": entry[6:]}
     for entry in (
         *("10058 Extreme Sports", "10060 Sports News", "10064 Fishing, Hunting & Camping"),

@@ -19,7 +19,7 @@ _BLOCKS: Final = 32
 _MOOD_DAYS: Final = 5  # from one mood of a region to the next
 
 
-def rng_for(*key: object) -> Random:
+def make_rng(*key: object) -> Random:
     """Return a generator that depends on nothing but the key."""
     return Random("\x1f".join(map(str, key)))
 
@@ -65,8 +65,8 @@ class Life(NamedTuple):
         age = self.age(day)
         ripeness = age / self.pace
         boom = 1 - (1 + ripeness) * math.exp(-ripeness)
-        cycles = (day - self.birth) // self.cycle + 0.7 * boom + 0.3 * age / self.cycle
-        return 1 + 3 * cycles if cycles >= 0 else math.exp(3 * cycles)
+        cycles = (day - self.birth) // self.cycle + 0.9 * boom + 0.1 * age / self.cycle
+        return (1 + cycles) ** 3 if cycles >= 0 else math.exp(3 * cycles)
 
 
 def find_life(seed: int, kind: str, index: int) -> Life:
@@ -75,9 +75,9 @@ def find_life(seed: int, kind: str, index: int) -> Life:
     return _draw_lives(seed, kind, block % _BLOCKS)[place]
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=3 * _BLOCKS)
 def _draw_lives(seed: int, kind: str, block: int) -> tuple[Life, ...]:
-    random = rng_for(seed, kind, "lives", block).random
+    random = make_rng(seed, kind, "lives", block).random
     lives = list[Life]()
     for _ in range(_BLOCK):
         cycle = 30 + int(100 * random())
@@ -86,7 +86,7 @@ def _draw_lives(seed: int, kind: str, block: int) -> tuple[Life, ...]:
     return tuple(lives)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _rate_items(seed: int, kind: str, count: int, day: int) -> list[float]:
     """Rate the first items by level (its logarithm) and charm."""
     blocks = (
@@ -100,9 +100,9 @@ def _rate_items(seed: int, kind: str, count: int, day: int) -> list[float]:
     return [math.log(ripe) - ripe + charm for ripe, charm in ripeness[:count]]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _draw_many(count: int, *key: object) -> list[float]:
-    random = rng_for(*key).random
+    random = make_rng(*key).random
     return [random() for _ in range(count)]
 
 

@@ -10,7 +10,7 @@ from attrs import define, field
 
 from .endpoints import ListEndpoint, Query, find_endpoint
 from .faults import Fault, check_positive
-from .popularity import rng_for
+from .popularity import make_rng
 from .settings import Settings
 
 
@@ -42,7 +42,7 @@ class Script:
 
     def __attrs_post_init__(self) -> None:
         """Draw from the seed."""
-        self._rng = rng_for(self.settings.seed, "faults")
+        self._rng = make_rng(self.settings.seed, "faults")
 
     def add(
         self, faults: Iterable[Fault], *, times: int | None, path: str | None, page: int | None
@@ -72,11 +72,9 @@ class Script:
     def _pick_by_chance(self, query: Query) -> Fault | None:
         # Two draws for every request, so that one request's luck never depends on another's path.
         hit, which = self._rng.random() < self.settings.fault_rate, self._rng.random()
-        if not hit:
-            return None
-        faults = self.settings.faults
-        fault = faults[int(which * len(faults))]
-        return fault if _can_strike(fault, query) else None
+        faults = [*self.settings.faults] if hit else []
+        fault = faults[int(which * len(faults))] if faults else None
+        return fault if fault and _can_strike(fault, query) else None
 
 
 def _can_strike(fault: Fault, query: Query) -> bool:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from .data import rows
-from .endpoints import find_list, parse_query
+from .data import make_rows
+from .endpoints import find_list
 from .faults import Fault
 from .ledger import Ledger, RecordedRequest
 from .lifecycle import run_in_thread, serve
@@ -20,9 +21,23 @@ from .service import Service
 from .settings import Settings, check_change
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import Concatenate, ParamSpec, Self
 
     from keyapi_async import KeyAPIClient
+
+    _P = ParamSpec("_P")
+
+    def _copy_parameters(
+        _: Callable[_P, KeyAPIClient],
+    ) -> Callable[
+        [Callable[..., KeyAPIClient]], Callable[Concatenate[Sandbox, _P], KeyAPIClient]
+    ]: ...
+
+    _takes_client_options = _copy_parameters(KeyAPIClient)
+else:
+
+    def _takes_client_options(method: Callable[..., object]) -> Callable[..., object]:
+        return method
 
 
 @define(kw_only=True, eq=False, on_setattr=check_change)
@@ -87,12 +102,21 @@ class Sandbox(Settings):
         """How many answers of 429 there were."""
         return self._ledger.refused
 
-    def client(self, **kwargs: Any) -> KeyAPIClient:
-        """Return a client of this server; keyword arguments are passed on to it."""
+    @_takes_client_options
+    def client(self, api_key: str | None = None, **options: Any) -> KeyAPIClient:
+        """Return a client of this server.
+
+        Args:
+            api_key: Another key than the sandbox's: it will be refused.
+            options: Whatever `KeyAPIClient` takes; its `base_url` is that of the sandbox.
+
+        Raises:
+            RuntimeError: The sandbox has not been started yet.
+        """
         # Here and not above: the sandbox is of use without the client, and to test it.
         from keyapi_async import KeyAPIClient  # noqa: PLC0415
 
-        return KeyAPIClient(self.api_key, base_url=self.url, **kwargs)
+        return KeyAPIClient(api_key or self.api_key, **{"base_url": self.url, **options})
 
     def items(self, path: str, *, day: date | None = None, **params: str) -> list[dict[str, Any]]:
         """Return every item of a list, in order: what a perfect crawl would find.
@@ -106,8 +130,8 @@ class Sandbox(Settings):
             ValueError: There is no such list, or it doesn't take such a value.
         """
         endpoint = find_list(path)
-        query = parse_query(endpoint, params, self.day if day is None else day)
-        return [json.loads(row) for row in rows(self._service.find_listing(endpoint, query))]
+        query = self._service.parse(endpoint, params, self.day if day is None else day)
+        return [json.loads(row) for row in make_rows(endpoint, query.scene)]
 
     def fail(
         self,

@@ -7,24 +7,19 @@ import socket
 import struct
 import sys
 import uuid
+from collections.abc import Mapping
+from datetime import date
 
 from aiohttp import web
 from attrs import define, evolve, field
 
 from .answers import Answer
-from .data import Listing, cut_page, render_detail, render_page
-from .endpoints import (
-    ENDPOINTS,
-    BadParameterError,
-    DetailEndpoint,
-    ListEndpoint,
-    Query,
-    parse_query,
-)
+from .data import cut_page, render_detail, render_page
+from .endpoints import ENDPOINTS, AnyEndpoint, BadParameterError, DetailEndpoint, Query, parse_query
 from .faults import Fault
 from .ledger import Ledger, RecordedRequest
 from .limits import Limiter, make_limiter
-from .popularity import rng_for
+from .popularity import draw
 from .script import Script
 from .settings import Settings
 
@@ -49,7 +44,7 @@ class Service:
         query = self._admit(record, request.method)
         if isinstance(query, Answer):
             self.ledger.record_answer(record, query)
-            return _response(query)
+            return _make_response(query)
         fault = self.script.pick(query)
         record.page, record.fault = query.page or None, fault.kind if fault else None
         with self.ledger.hold():
@@ -60,6 +55,16 @@ class Service:
             except asyncio.CancelledError:  # the client has gone
                 self.ledger.record_loss(record)
                 raise
+
+    def parse(self, endpoint: AnyEndpoint, params: Mapping[str, str], day: date) -> Query:
+        """Return the query of a request that arrives on that day.
+
+        Raises:
+            BadParameterError: A value the endpoint does not take.
+        """
+        totals = self.settings.totals
+        total = totals.get(endpoint.name, totals.get(endpoint.path))
+        return parse_query(endpoint, params, self.settings.seed, day, total)
 
     def _arrive(self, request: web.BaseRequest) -> RecordedRequest:
         headers = {name.lower(): value for name, value in request.headers.items()}
@@ -92,7 +97,7 @@ class Service:
         if status is not None or endpoint is None:
             return Answer.error(status or 404)
         try:
-            return parse_query(endpoint, record.params, record.day)
+            return self.parse(endpoint, record.params, record.day)
         except BadParameterError as error:
             return Answer.error(400, str(error))
 
@@ -106,9 +111,8 @@ class Service:
 
     async def _wait(self, fault: Fault | None, number: int) -> None:
         low, high = self.settings.latency_range
-        # Drawn by number, not in turn, so that refusals don't change the others' luck.
-        rng = rng_for(self.settings.seed, "latency", number) if low < high else None
-        seconds = rng.uniform(low, high) if rng else low
+        # By number, not in turn, so that refusals don't change the others' luck.
+        seconds = low + (high - low) * draw(self.settings.seed, "latency", number)
         if fault and fault.kind == "stall":
             seconds += fault.seconds
         if seconds:
@@ -117,29 +121,22 @@ class Service:
     def _answer(self, query: Query, fault: Fault | None, number: int) -> Answer:
         if fault and fault.answer:
             return fault.answer
-        data = self._data(query, fault)
+        data = self._render(query, fault)
         if data is None:
             return Answer.error(404)
         name = f"{self.settings.seed}:{number}"
         answer = Answer.success(data, str(uuid.uuid5(uuid.NAMESPACE_URL, name)))
         if fault and fault.kind == "half_json":
-            return evolve(answer, body=_half(answer), code=None)
+            return evolve(answer, body=_cut_half(answer), code=None)
         return answer
 
-    def _data(self, query: Query, fault: Fault | None) -> bytes | None:
+    def _render(self, query: Query, fault: Fault | None) -> bytes | None:
         endpoint = query.endpoint
         if not endpoint.names.isdisjoint(self.settings.retired):
             return b"null"
         if isinstance(endpoint, DetailEndpoint):
-            return render_detail(self.settings.seed, endpoint, query)
-        page = cut_page(self.find_listing(endpoint, query), query, fault)
-        return render_page(endpoint, page)
-
-    def find_listing(self, endpoint: ListEndpoint, query: Query) -> Listing:
-        """Return the whole list a query is about."""
-        totals = self.settings.totals
-        total = totals.get(endpoint.name, totals.get(endpoint.path))
-        return Listing(self.settings.seed, endpoint, query.filters, total, query.day)
+            return render_detail(endpoint, query.scene)
+        return render_page(endpoint, cut_page(endpoint, query, fault))
 
     async def _send(
         self, request: web.BaseRequest, record: RecordedRequest, answer: Answer, fault: Fault | None
@@ -158,18 +155,18 @@ class Service:
                 response = await _begin(request, answer)
                 await asyncio.sleep(seconds)
                 self.ledger.record_answer(record, answer)
-                await response.write(answer.body[len(_half(answer)) :])
+                await response.write(answer.body[len(_cut_half(answer)) :])
                 return response
             case _:
                 self.ledger.record_answer(record, answer)
-                return _response(answer)
+                return _make_response(answer)
 
 
-def _half(answer: Answer) -> bytes:
+def _cut_half(answer: Answer) -> bytes:
     return answer.body[: len(answer.body) // 2]
 
 
-def _response(answer: Answer) -> web.Response:
+def _make_response(answer: Answer) -> web.Response:
     return web.Response(status=answer.status, body=answer.body, headers=dict(answer.headers))
 
 
@@ -178,7 +175,7 @@ async def _begin(request: web.BaseRequest, answer: Answer) -> web.StreamResponse
     response = web.StreamResponse(status=answer.status, headers=dict(answer.headers))
     response.content_length = len(answer.body)
     await response.prepare(request)
-    await response.write(_half(answer))
+    await response.write(_cut_half(answer))
     return response
 
 

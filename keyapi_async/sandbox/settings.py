@@ -5,12 +5,12 @@ from __future__ import annotations
 import ipaddress
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import Any, Final
 
 from attrs import Attribute, define, field
 
-from .days import FIRST_DAY, Calendar
+from .days import FIRST_DAY, Calendar, is_date
 from .endpoints import find_endpoint, find_list
 from .faults import Fault
 from .limits import WINDOWS, Window
@@ -26,6 +26,8 @@ def check_change(settings: Settings, attribute: Attribute[Any], value: Any) -> A
         ValueError: A value that can't be right.
     """
     name = attribute.alias or attribute.name
+    if not attribute.init:
+        return value
     if name in _FIXED:
         raise AttributeError(f"{name} can't be changed; make a new Sandbox")
     _check({"faults": settings.faults, "fault_rate": settings.fault_rate, name: value})
@@ -113,14 +115,14 @@ _FIXED: Final = frozenset({"host", "port", "api_key", "seed", "keepalive"})
 
 
 def _check(values: Mapping[str, Any]) -> None:
-    for name in values.keys() & _RULES.keys():
-        rule, is_right = _RULES[name]
+    for name, value in values.items():
+        rule, is_right = _RULES.get(name, ("", lambda _: True))
         try:
-            right = is_right(values[name])
+            right = is_right(value)
         except (TypeError, ValueError, AttributeError):
             right = False
         if not right:
-            raise ValueError(f"{name} must be {rule}; got {values[name]!r}")
+            raise ValueError(f"{name} must be {rule}; got {value!r}")
     if values["fault_rate"] and not values["faults"]:
         raise ValueError(f"faults must be given with fault_rate; got {values['faults']!r}")
 
@@ -163,7 +165,7 @@ _RULES: Final[dict[str, tuple[str, Callable[[Any], bool]]]] = {
         "lengths, 0 or more, by list endpoint (name or path)",
         lambda totals: all(find_list(key) and _is_count(n) for key, n in totals.items()),
     ),
-    "day": ("a date", lambda day: isinstance(day, date) and not isinstance(day, datetime)),
+    "day": ("a date", is_date),
     "day_seconds": ("above 0, or None", _is_rate),
     "fault_rate": ("from 0 to 1", lambda rate: 0 <= rate <= 1),
     "keepalive": ("0 or more", lambda seconds: seconds >= 0),

@@ -109,6 +109,12 @@ def test_what_is_no_day(day: Any) -> None:
     assert sandbox.day == FIRST_DAY
 
 
+@pytest.mark.parametrize("day", ["2026-03-01", datetime(2026, 3, 1, tzinfo=UTC)])
+def test_there_are_no_items_of_what_is_no_day(day: Any) -> None:
+    with pytest.raises(ValueError, match="day must be a date; got "):
+        Sandbox().items("hashtags", day=day)
+
+
 def test_a_calendar() -> None:
     now = 5.0
     calendar = Calendar((ONE, 0.0))

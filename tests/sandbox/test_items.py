@@ -27,7 +27,7 @@ def items(endpoint: str, **params: str) -> list[dict[str, Any]]:
 def detail(name: str, day: date = FIRST_DAY, **params: str) -> dict[str, Any]:
     endpoint = find_endpoint(name)
     assert isinstance(endpoint, DetailEndpoint)
-    data = render_detail(0, endpoint, parse_query(endpoint, params, day))
+    data = render_detail(endpoint, parse_query(endpoint, params, day=day).scene)
     assert data is not None
     parsed: dict[str, Any] = json.loads(data)
     return parsed
@@ -134,7 +134,7 @@ def test_ids_lead_back_to_their_items() -> None:
     """However far a list goes: what the lists call it, the detail knows it by."""
     names, ids = set[str](), set[str]()
     for index in (*range(3000), 10**9, 10**9 + 1):
-        place = Place(Scene(0, {"region": "US", "period": "7"}, 20_000), index, 1)
+        place = Place(Scene({"region": "US", "period": "7"}), index, 1)
         item = make_hashtag(place)
         names.add(str(item["hashtag_name"]))
         ids.add(str(item["hashtag_id"]))

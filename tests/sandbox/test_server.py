@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 import keyapi_async.sandbox
-from keyapi_async import CreditBudgetError
+from keyapi_async import AuthenticationError, CreditBudgetError, NotFoundError
 from keyapi_async.sandbox import Fault, Sandbox
 from tests.sandbox.bare_client import Http
 
@@ -61,6 +61,21 @@ async def test_heal(http: Http) -> None:
     assert [(await http.get())[0] for _ in range(3)] == [500] * 3
     http.sandbox.heal()
     assert (await http.get())[0] == 200
+
+
+async def test_a_client_of_another_key_is_refused() -> None:
+    async with Sandbox() as sandbox, sandbox.client("another") as client:
+        with pytest.raises(AuthenticationError):
+            await client.trending.videos()
+    assert [record.authorized for record in sandbox.requests] == [False]
+
+
+async def test_a_client_takes_what_any_client_takes() -> None:
+    async with Sandbox() as sandbox, sandbox.client(base_url=f"{sandbox.url}/v0") as client:
+        with pytest.raises(NotFoundError):
+            await client.trending.videos()
+        with pytest.raises(TypeError, match="qsp"):
+            sandbox.client(qsp=5)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("file", sorted(PACKAGE.glob("*.py")), ids=lambda file: file.stem)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from keyapi_async.sandbox import Fault, Sandbox
-from tests.sandbox.bare_client import BASE, Http
+from tests.sandbox.bare_client import BASE, Http, open_http
 
 
 @pytest.mark.parametrize(
@@ -91,3 +91,13 @@ async def test_what_is_set_holds_from_the_next_request_on(http: Http) -> None:
     assert [(await http.get())[0] for _ in range(3)] == [200, 200, 429]
     sandbox.qps = None
     assert (await http.get())[0] == 200
+
+
+async def test_what_is_changed_in_place_holds_as_well() -> None:
+    faults, retired, totals = [Fault.status(503)], ["videos"], {"hashtags": 30}
+    async with open_http(faults=faults, fault_rate=1.0, retired=retired, totals=totals) as http:
+        faults.clear()
+        retired.append("music")
+        totals["hashtags"] = 7
+        assert (await http.get(BASE + "music"))[1]["data"] is None
+        assert (await http.get())[1]["data"]["pagination"]["total"] == 7
