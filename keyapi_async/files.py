@@ -18,6 +18,8 @@ class PartFile:
 
     Args:
         path: The file to make or replace.
+        hidden: Let the part's name begin with a dot, so that those who read the whole folder pass
+            it over.
 
     Attributes:
         path: Where it will be, links resolved.
@@ -28,8 +30,9 @@ class PartFile:
         OSError: It can't be made.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, hidden: bool = False) -> None:
         self.path = self.part = Path(os.path.realpath(path))
+        self._hidden = hidden
         self.keep = False
 
     def __enter__(self) -> Self:
@@ -38,7 +41,7 @@ class PartFile:
         except FileNotFoundError:
             mode = None
         if mode is None or stat.S_ISREG(mode):
-            self.part = _create_beside(self.path)
+            self.part = _create_beside(self.path, hidden=self._hidden)
             if mode is not None:
                 self.part.chmod(stat.S_IMODE(mode))
         return self
@@ -57,15 +60,16 @@ class PartFile:
             self.part.unlink(missing_ok=True)
 
 
-def _create_beside(path: Path) -> Path:
+def _create_beside(path: Path, *, hidden: bool) -> Path:
     """An empty file of a name nobody has, whatever links others may have laid."""
-    part = path.with_name(f"{path.name}.part")
+    name = f"{'.' if hidden else ''}{path.name}.part"
+    part = path.with_name(name)
     number = 1
     while True:
         try:
             os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         except FileExistsError:  # what an earlier run left incomplete has been paid for
             number += 1
-            part = path.with_name(f"{path.name}.part{number}")
+            part = path.with_name(f"{name}{number}")
         else:
             return part

@@ -5,10 +5,12 @@ from keyapi_async.files import PartFile
 from .crawl_file import CrawlFile, Summary
 from .crawler import Crawl, CrawlOptions, crawl, crawl_to, expect
 from .database import StoreError
-from .export import Exported, Selection
+from .export import export_files
 from .jobs import CrawlError, FailedQuery, Progress, Record
+from .meter import Exported
 from .outage import OutageError
 from .plan import Expectation, Plan, grid, query_json, query_text, read_plan
+from .selection import Selection
 from .snapshots import PlanChangedError
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "crawl",
     "crawl_to",
     "expect",
+    "export_files",
     "grid",
     "query_json",
     "query_text",

@@ -1,27 +1,34 @@
-"""The tabular forms of a crawl: one table per endpoint, its columns taken from the models."""
+"""The columns of what leaves a crawl: taken from the descriptors and models of the endpoints."""
 
 from __future__ import annotations
 
+import json
 import types
 import typing
 from collections.abc import Mapping
-from pathlib import Path
+from functools import cache
 from typing import Any, Final
 
 import attrs
+from attrs import frozen
 
 from keyapi_async.models import Model
 from keyapi_async.queries import ENDPOINTS
 
-PLACE_KEY: Final = "_keyapi"
-PLACE: Final[Mapping[str, str]] = {
+LIST: Final[Mapping[str, str]] = {
+    "day": "DATE",
+    "list_complete": "BOOLEAN",
+    "snapshot": "BIGINT",
+    "snapshot_started_at": "TIMESTAMP",
+}
+"""What holds for a whole list, beside the parameters of its query."""
+
+PAGE: Final[Mapping[str, str]] = {
     "page": "BIGINT",
-    "position": "BIGINT",
     "retrieved_at": "TIMESTAMP",
     "request_id": "VARCHAR",
-    "snapshot": "BIGINT",
 }
-"""Where an item was found; before these come the parameters of its query, as `query_region`."""
+"""What holds for the items of one answer."""
 
 _SCALARS: Final[Mapping[Any, str]] = {
     bool: "BOOLEAN",
@@ -31,19 +38,94 @@ _SCALARS: Final[Mapping[Any, str]] = {
 }
 
 
-def columns(endpoint: str) -> dict[str, str]:
-    """Name and DuckDB type of what an item of an endpoint has, by its model."""
-    return _fields(ENDPOINTS[endpoint].item)
+@frozen
+class Field:
+    """A column that is a field of an item.
+
+    Attributes:
+        path: Where it is in the item: its name, perhaps after that of a model within the item.
+        kind: Its DuckDB type.
+        is_key: Whether it identifies the item.
+    """
+
+    path: tuple[str, ...]
+    kind: str
+    is_key: bool
+
+    @property
+    def name(self) -> str:
+        """The name of the column."""
+        return self.path[-1]
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether it is a list or an object."""
+        return self.kind.endswith("]") or self.kind.startswith("STRUCT")
 
 
-def query_columns(endpoint: str) -> dict[str, str]:
-    """Name and DuckDB type of the parameters of an endpoint's queries, without the page."""
-    hints = typing.get_type_hints(ENDPOINTS[endpoint])
+@frozen
+class Filter:
+    """A column that is a parameter of a query.
+
+    Attributes:
+        name: The parameter.
+        kind: Its DuckDB type.
+        nothing: What the wire has for no filter; None where there always is one.
+    """
+
+    name: str
+    kind: str
+    nothing: str | None
+
+
+@cache
+def fields(endpoint: str) -> Mapping[str, Field]:
+    """The columns that an endpoint's items become, by name.
+
+    A main model within an item, as a sound in its detail, gives its fields as columns.
+    """
+    query = ENDPOINTS[endpoint]
+    found = {}
+    for name, hint in _hints(query.item).items():
+        inner = _hints(hint) if _is_model(hint) else None
+        for path, one in (
+            [((name,), hint)] if inner is None else [((name, n), h) for n, h in inner.items()]
+        ):
+            found[path[-1]] = Field(path, duck_type(one), ".".join(path) == query.item_key)
+    return found
+
+
+@cache
+def filters(endpoint: str) -> Mapping[str, Filter]:
+    """The columns that the parameters of an endpoint become, by name: all but the page's."""
+    query = ENDPOINTS[endpoint]
+    hints = typing.get_type_hints(query)
     return {
-        f"query_{attribute.name}": duck_type(hints[attribute.name])
-        for attribute in attrs.fields(ENDPOINTS[endpoint])
-        if attribute.name not in ("page", "limit")
+        f"query_{one.name}": Filter(
+            one.name,
+            duck_type(hints[one.name]),
+            one.converter(None) if one.default is None else None,
+        )
+        for one in attrs.fields(query)
+        if one.name not in ("page", "limit")
     }
+
+
+@cache
+def known_names(endpoint: str) -> Mapping[str, frozenset[str]]:
+    """The names of an item's known fields, each with the known names within it.
+
+    There are none within what is one column.
+    """
+    names: dict[str, set[str]] = {}
+    for field in fields(endpoint).values():
+        names.setdefault(field.path[0], set()).update(field.path[1:])
+    return {name: frozenset(inner) for name, inner in names.items()}
+
+
+def column_names(endpoint: str) -> list[str]:
+    """All columns of an endpoint's table, in order."""
+    return [*_sources(endpoint)]
 
 
 def duck_type(hint: Any) -> str:
@@ -55,57 +137,102 @@ def duck_type(hint: Any) -> str:
     if typing.get_origin(option) is tuple:
         return f"{duck_type(typing.get_args(option)[0])}[]"
     if attrs.has(option):
-        return _struct(_fields(option))
+        return _struct({name: duck_type(inner) for name, inner in _hints(option).items()})
     return _SCALARS[option]
 
 
-def select(endpoint: str, rows: Path, *, nested: bool) -> str:
+def select(endpoint: str, rows: str, *, nested: bool, defused: bool, without: str = "") -> str:
     """SQL that makes a table of raw rows; a value that its column can't hold becomes null.
 
     Args:
         endpoint: Name of the endpoint.
-        rows: A file of JSON lines: items, each with its place under `PLACE_KEY`.
+        rows: Name of a file of JSON lines, as `lines.table_row` makes them.
         nested: Whether the table may have lists and structs; else they become JSON.
+        defused: Whether text that a spreadsheet would run is to be defused.
+        without: A column to leave out.
     """
-    place = {**query_columns(endpoint), **PLACE}
-    chosen = [f"{PLACE_KEY}.{_quoted(name)}" for name in place]
-    # Of a line that it can't read DuckDB would make a row of nulls.
-    chosen[[*place].index("page")] = f"coalesce({PLACE_KEY}.page, error('not JSON')) AS page"
-    kinds = columns(endpoint)
-    for name, kind in kinds.items():
-        inner = _inner_model(ENDPOINTS[endpoint].item, name)
-        if inner is None:
-            chosen.append(_column(_quoted(name), name, kind, nested=nested))
-        else:  # its fields are columns of their own
-            inside = _fields(inner).items()
-            chosen += [_column(f"{name}.{_quoted(n)}", n, k, nested=nested) for n, k in inside]
-    kinds[PLACE_KEY] = _struct(place)
-    types = ", ".join(f"{text(name)}: {text(kind)}" for name, kind in kinds.items())
-    source = f"{text(str(rows))}, format = 'newline_delimited', columns = {{{types}}}"
-    source += ", ignore_errors = true"
-    return f"SELECT {', '.join(chosen)} FROM read_json({source})"  # noqa: S608 - all is quoted
+    chosen = []
+    for name, (source, kind) in _sources(endpoint).items():
+        value = source
+        if not nested and (kind.endswith("]") or kind.startswith("STRUCT")):
+            value = f"to_json({source})"
+        elif defused and kind == "VARCHAR":
+            value = _defused(source)
+        if name != without:
+            chosen.append(f"{value} AS {quoted(name)}")
+    shape = {
+        "list": {**{name: one.kind for name, one in filters(endpoint).items()}, **LIST},
+        "page": PAGE,
+        "position": "BIGINT",
+        "place": "BIGINT",
+        "extra": "VARCHAR",
+        "item": _shape(ENDPOINTS[endpoint].item),
+    }
+    row = f"json_transform(line, {text(json.dumps(shape, default=dict))})"
+    parts = ", ".join(f"row.{part} AS {part}" for part in shape)
+    lines = f"SELECT {row} AS row FROM read_csv({text(rows)}, {_ONE_COLUMN})"  # noqa: S608
+    return f"SELECT {', '.join(chosen)} FROM (SELECT {parts} FROM ({lines}))"  # noqa: S608
 
 
-def _inner_model(model: type[Any], name: str) -> type[Any] | None:
-    """The main model that stands in a field of another, as a sound in its detail."""
-    hint = typing.get_type_hints(model)[name]
-    return hint if isinstance(hint, type) and issubclass(hint, Model) else None
+_ONE_COLUMN: Final = (
+    "columns = {line: 'VARCHAR'}, auto_detect = false, header = false, quote = '', escape = '', "
+    "delim = '\x01', buffer_size = 2097152, max_line_size = 2097152"
+)
+"""Of lines of JSON. `read_json` would keep all that comes through a pipe in memory."""
 
 
-def _column(source: str, name: str, kind: str, *, nested: bool) -> str:
-    is_nested = kind.endswith("]") or kind.startswith("STRUCT")
-    value = f"to_json({source})" if is_nested and not nested else source
-    return f"{value} AS {_quoted(name)}"
+def _sources(endpoint: str) -> dict[str, tuple[str, str]]:
+    """What each column is made of, and its type."""
+    inside = {
+        field.name: (".".join(map(quoted, ("item", *field.path))), field.kind)
+        for field in fields(endpoint).values()
+    }
+    (key,) = (field.name for field in fields(endpoint).values() if field.is_key)
+    rank = f"coalesce({inside.pop('rank')[0]}, place)" if "rank" in inside else "place"
+    return {
+        "item_id": inside[key],
+        "day": ("list.day", "DATE"),
+        "rank": (rank, "BIGINT"),
+        **{name: (f"list.{quoted(name)}", one.kind) for name, one in filters(endpoint).items()},
+        **{name: (f"list.{name}", LIST[name]) for name in LIST if name != "day"},
+        "page": ("page.page", "BIGINT"),
+        "position": ("position", "BIGINT"),
+        "place": ("place", "BIGINT"),
+        **{name: (f"page.{name}", PAGE[name]) for name in PAGE if name != "page"},
+        **{name: source for name, source in inside.items() if name != "item_id"},
+        "extra": ("extra", "VARCHAR"),
+    }
 
 
-def _fields(model: type[Any]) -> dict[str, str]:
+def _defused(source: str) -> str:
+    """Text that begins as a formula does, told from one by an apostrophe."""
+    starts = "'=', '+', '-', '@', chr(9), chr(13)"
+    return f"CASE WHEN left({source}, 1) IN ({starts}) THEN '''' || {source} ELSE {source} END"
+
+
+def _is_model(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, Model)
+
+
+def _hints(model: type[Any]) -> dict[str, Any]:
     hints = typing.get_type_hints(model)
-    names = (attribute.name for attribute in attrs.fields(model))
-    return {name: duck_type(hints[name]) for name in names if name != "raw"}
+    return {one.name: hints[one.name] for one in attrs.fields(model)}
 
 
-def _struct(fields: Mapping[str, str]) -> str:
-    return f"STRUCT({', '.join(f'{_quoted(name)} {kind}' for name, kind in fields.items())})"
+def _shape(hint: Any) -> Any:
+    """The form of a JSON value as DuckDB's `json_transform` takes it."""
+    kind = duck_type(hint)
+    if kind.endswith("]"):
+        (many,) = _options(hint)
+        return [_shape(typing.get_args(many)[0])]
+    if kind.startswith("STRUCT"):
+        (model,) = _options(hint)
+        return {name: _shape(inner) for name, inner in _hints(model).items()}
+    return kind
+
+
+def _struct(kinds: Mapping[str, str]) -> str:
+    return f"STRUCT({', '.join(f'{quoted(name)} {kind}' for name, kind in kinds.items())})"
 
 
 def _options(hint: Any) -> list[Any]:
@@ -115,7 +242,8 @@ def _options(hint: Any) -> list[Any]:
     return [hint]
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name as SQL has it."""
     return f'"{name}"'
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from os import PathLike
 from pathlib import Path
@@ -11,12 +11,16 @@ from typing import Any, Final, TextIO
 from attrs import field, frozen
 
 from keyapi_async.converter import from_json
+from keyapi_async.errors import KeyAPIError
 from keyapi_async.usage import CREDITS_PER_REQUEST
 
 from .database import Database, StoreError, no_crawl, reading
-from .export import Exported, Selection, SnapshotChoice, export, find_items, write_lines
+from .export import export_files
 from .jobs import FailedQuery, Record
-from .store import COMPLETE, StoredSnapshot, query_from, read_snapshots
+from .meter import Exported
+from .selection import Selection, SnapshotChoice, damaged, find_pages
+from .store import StoredSnapshot, query_from, read_snapshots
+from .views import COMPLETE
 
 MAX_FAILURES: Final = 10
 """So many failed queries a summary names."""
@@ -159,35 +163,41 @@ class CrawlFile:
             StoreError: The file can't be read, or has no such snapshot.
         """
         selection = Selection(
-            endpoints=endpoints,
-            regions=(region,) if isinstance(region, str) else tuple(region),
-            periods=(period,) if isinstance(period, int) else tuple(period),
-            snapshot=snapshot,
+            endpoints=endpoints, regions=region, periods=period, snapshot=snapshot
         )
         with reading(self.path) as db:
-            for found in find_items(db, selection):
-                query = query_from(found.endpoint, found.params)
-                yield Record(
-                    query=query,
-                    page=found.page,
-                    position=found.position,
-                    item=from_json(query.item, found.item),
-                    request_id=found.request_id,
-                    retrieved_at=found.at,
-                )
+            for found in find_pages([db], selection):
+                query = found.source.query
+                for position, text in found.items:
+                    try:
+                        item = from_json(query.item, text)
+                    except KeyAPIError as error:
+                        what = f"an item of its list {found.source.id}"
+                        raise damaged(self.path, what, error) from None
+                    yield Record(
+                        query=query,
+                        page=found.number,
+                        position=position,
+                        item=item,
+                        request_id=found.request_id,
+                        retrieved_at=found.retrieved_at,
+                    )
 
     def export(
-        self, path: str | PathLike[str] | TextIO, selection: Selection | None = None
+        self,
+        output: str | PathLike[str] | TextIO,
+        selection: Selection | None = None,
+        *,
+        progress: Callable[[int], None] | None = None,
     ) -> list[Exported]:
-        """Write items to files that other tools open; each appears when it is complete.
-
-        A CSV or Parquet file holds one table: where several endpoints are selected, each gets a
-        file of its own, such as `out.hashtags.parquet`.
+        """Write items to files that other tools open; `export_files` for this file alone.
 
         Args:
-            path: The file; how its name ends decides the form: `.jsonl`, `.csv`, `.parquet` or
-                `.duckdb`. A text stream gets JSON lines.
-            selection: Which items; by default all of the newest snapshot.
+            output: The file or folder to write: `out.jsonl`, `out.csv`, `out.parquet`,
+                `out.duckdb` or `lake/`. A text stream gets JSON lines.
+            selection: Which items; by default all of the newest snapshot, for a lake all of
+                every snapshot.
+            progress: Called now and then with how many items are written so far.
 
         Returns:
             The files written, each with how many items are in it.
@@ -196,11 +206,7 @@ class CrawlFile:
             ParameterError: The name ends in nothing known.
             StoreError: The crawl can't be read, the file not be written, or DuckDB is missing.
         """
-        selection = selection or Selection()
-        with reading(self.path) as db:
-            if isinstance(path, str | PathLike):
-                return export(db, Path(path), selection)
-            return [Exported(None, write_lines(db, selection, path))]
+        return export_files([self.path], output, selection, progress=progress)
 
 
 def summarize(db: Database, snapshot: int | None = None) -> Summary:

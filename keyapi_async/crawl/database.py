@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from keyapi_async.errors import KeyAPIError
 
+from .views import make_views
+
 APPLICATION_ID: Final = 0x4B415049  # "KAPI", so that no other program's database is taken for ours
 VERSION: Final = 2
 
@@ -113,7 +115,9 @@ class Database:
     def each(self, sql: str, *values: object) -> Iterator[Any]:
         """Read something long, row by row."""
         with _translated(self.path):
-            yield from self._connection.execute(sql, values)
+            # `yield from` would close the cursor when left early, perhaps after the file.
+            for row in self._connection.execute(sql, values):  # noqa: UP028
+                yield row
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -235,14 +239,16 @@ def _set_up(connection: sqlite3.Connection, version: int | None) -> None:
     # NORMAL: a killed process loses nothing; a power cut may take the last moments.
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
-    if version == VERSION:
-        return
-    scripts = [SCHEMA] if version is None else [_UPGRADES[v] for v in range(version, VERSION)]
     with _transaction(connection):
-        for statement in "".join(scripts).split(";\n"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {VERSION}")
+        if version != VERSION:
+            scripts = (
+                [SCHEMA] if version is None else [_UPGRADES[v] for v in range(version, VERSION)]
+            )
+            for statement in "".join(scripts).split(";\n"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+        make_views(connection)
 
 
 @contextmanager

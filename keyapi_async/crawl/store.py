@@ -34,9 +34,6 @@ Key: TypeAlias = tuple[str, str]
 LOCAL: Final = "local"
 """Name for the machine's time zone."""
 
-COMPLETE: Final = "(l.state = 'done' AND l.stop_reason IN ('exhausted', 'max_items', 'max_pages'))"
-"""Whether a list has all that was asked for, in SQL."""
-
 _LISTS: Final = """
 SELECT l.id, q.endpoint, q.params, q.planned, l.state, l.stop_reason, l.next_page, l.next_offset,
     l.pages, l.items, l.total

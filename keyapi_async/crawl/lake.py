@@ -1,0 +1,98 @@
+"""A lake: a folder of Parquet files that DuckDB, polars and pandas read as one table."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from keyapi_async.files import PartFile
+
+from .columns import select, text
+from .database import Database
+from .duck import duck, read_metadata
+from .lines import table_rows
+from .meter import Exported, Meter
+from .selection import Selection, find_pages, find_snapshots, known_endpoints
+from .tables import PARQUET, copy
+
+_KEY: Final = "keyapi_async"
+"""Under this key a file's metadata tells what it was made of."""
+
+_LISTS: Final = """
+SELECT q.endpoint, l.snapshot, l.id, l.state, l.stop_reason, l.pages, l.items
+FROM lists l JOIN queries q ON q.id = l.query WHERE {where} ORDER BY l.id
+"""
+
+
+def write_lake(
+    dbs: Sequence[Database], folder: Path, selection: Selection, meter: Meter
+) -> list[Exported]:
+    """Write a file for each crawl's file, endpoint and snapshot, unless it is there.
+
+    Each is `ENDPOINT/day=YYYY-MM-DD/NAME.parquet`, where the name is made of the crawl's file and
+    the number of the snapshot. Those of other crawls' files are left alone.
+
+    Args:
+        dbs: The crawls' files.
+        folder: The folder; made if it isn't there.
+        selection: Which items; all snapshots unless it says otherwise.
+        meter: Counts the items.
+
+    Returns:
+        The files that were new or had changed.
+
+    Raises:
+        StoreError: A crawl can't be read, or a file not be written.
+    """
+    selection = attrs.evolve(selection, snapshot=selection.snapshot or "all")
+    written = []
+    with duck(folder) as connection:
+        for db in dbs:
+            for target, chosen, state in _partitions(db, folder, selection):
+                if target.exists() and read_metadata(connection, target, _KEY) == state:
+                    continue
+                (endpoint,) = chosen.endpoints
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with PartFile(target, hidden=True) as file:
+                    # The day is in the folder's name; some readers refuse to have it twice.
+                    query = partial(select, endpoint, nested=True, defused=False, without="day")
+                    rows = table_rows(meter.count(find_pages([db], chosen)))
+                    options = f"{PARQUET}, KV_METADATA {{{_KEY}: {text(state)}}}"
+                    copy(connection, query, rows, file.part, options)
+                written.append(meter.take(target))
+    return written
+
+
+def _partitions(
+    db: Database, folder: Path, selection: Selection
+) -> Iterator[tuple[Path, Selection, str]]:
+    """The files that a crawl's file comes to, what is in each, and the state of that."""
+    snapshots = {one.number: one for one in find_snapshots(db, selection.snapshot or "all")}
+    known_endpoints(db)  # all that it has
+    where, values = selection.lists(snapshots.values())
+    found: dict[tuple[str, int], Any] = {}
+    for endpoint, number, *rest in db.each(_LISTS.format(where=where), *values):
+        if (endpoint, number) not in found:
+            begun = snapshots[number].started_at
+            chosen = attrs.evolve(selection, endpoints=endpoint, snapshot=number)
+            made_by = begun, chosen, select(endpoint, "", nested=True, defused=False)
+            found[endpoint, number] = chosen, hashlib.sha256(repr(made_by).encode())
+        found[endpoint, number][1].update(repr(rest).encode())
+    for (endpoint, number), (chosen, digest) in found.items():
+        day = f"day={snapshots[number].day}"
+        name = f"{_name(db.path)}-{number}.parquet"
+        yield folder / endpoint / day / name, chosen, digest.hexdigest()
+
+
+def _name(path: Path) -> str:
+    """A name for a crawl's file that no other one has, and that no reader passes over."""
+    stem = re.sub(r"[^\w.-]+", "_", path.stem).lstrip("._")
+    place = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()
+    return f"{stem}-{place[:8]}"

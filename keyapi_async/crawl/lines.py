@@ -1,0 +1,189 @@
+"""What leaves a crawl, line by line: JSON lines for people, and rows for DuckDB to read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from keyapi_async.converter import wire_params
+from keyapi_async.queries import ListQuery
+from keyapi_async.raw import loads
+
+from .columns import filters, known_names
+from .database import StoreError
+from .selection import FoundList, FoundPage, damaged
+
+PLACE_KEY: Final = "_keyapi"
+"""Under this key a JSON line tells where its item was found."""
+
+_HALF: Final = re.compile(r"\\u[dD][89a-fA-F]")
+_LONGEST: Final = 500_000
+"""Characters of an item: at most 2 MB, as `columns.select` lets DuckDB read."""
+_Fields = dict[str, msgspec.Raw]
+_decode: Final = msgspec.json.Decoder(_Fields).decode
+
+
+def json_lines(pages: Iterable[FoundPage]) -> Iterator[str]:
+    """Items as received, each on one line, with their place as the last of their fields.
+
+    What was received stays letter for letter, but for two things: a line break becomes a space
+    (JSON has them between values only), and an item's own field of the place's name gets
+    another.
+
+    Raises:
+        StoreError: An item is damaged.
+    """
+    of_list, before = None, ""
+    for page in pages:
+        if page.source is not of_list:
+            of_list, before = page.source, _dump(_describe(page.source))[:-1]
+        after = _dump({"retrieved_at": moment(page.retrieved_at), "request_id": page.request_id})
+        for position, place, text in _items(page):
+            fields = _fields(page, text)
+            whole = _object(_rename(fields)) if PLACE_KEY in fields else text
+            comma = "," if fields else ""
+            yield (
+                f'{_one_line(whole)[:-1]}{comma}"{PLACE_KEY}":{before},"page":{page.number},'
+                f'"position":{position},"place":{place},{after[1:]}}}\n'
+            )
+
+
+def _rename(fields: _Fields) -> _Fields:
+    return {f"_{name}" if name == PLACE_KEY else name: value for name, value in fields.items()}
+
+
+def _describe(found: FoundList) -> dict[str, object]:
+    wire = wire_params(found.query)
+    return {
+        "endpoint": found.query.name,
+        "query": {name: value for name, value in wire.items() if name not in ("page", "limit")},
+        "day": found.snapshot.day.isoformat(),
+        "snapshot": found.snapshot.number,
+        "snapshot_started_at": moment(found.snapshot.started_at),
+        "list_complete": found.is_complete,
+    }
+
+
+def table_rows(pages: Iterable[FoundPage]) -> Iterator[bytes]:
+    """Rows as `columns.select` reads them, a page at a time.
+
+    Raises:
+        StoreError: An item is damaged.
+    """
+    of_list, before = None, ""
+    for page in pages:
+        if page.source is not of_list:
+            of_list, before = page.source, _dump(_values(page.source))
+        answer = {"page": page.number, "retrieved_at": moment(page.retrieved_at)[:-1]}
+        head = f'{{"list":{before},"page":{_dump({**answer, "request_id": page.request_id})}'
+        known = known_names(page.source.query.name)
+        rows = []
+        for position, place, text in _items(page):
+            if len(text) > _LONGEST:
+                raise StoreError(
+                    f"{page.source.file}: an item of its list {page.source.id} is too long for a "
+                    f"table ({len(text)} characters): write JSON lines (.jsonl)"
+                )
+            whole = _without_halves(page, text)
+            extra = _extra(page, _fields(page, whole), known)
+            rows.append(
+                f'{head},"position":{position},"place":{place},"extra":{extra},'
+                f'"item":{_one_line(whole)}}}\n'
+            )
+        yield "".join(rows).encode()
+
+
+def _values(found: FoundList) -> dict[str, object]:
+    """What the columns of a list hold."""
+    given = {
+        column: (getattr(found.query, one.name), one.nothing)
+        for column, one in filters(found.query.name).items()
+    }
+    return {
+        **{name: None if value == nothing else value for name, (value, nothing) in given.items()},
+        "day": found.snapshot.day.isoformat(),
+        "snapshot": found.snapshot.number,
+        "snapshot_started_at": moment(found.snapshot.started_at)[:-1],
+        "list_complete": found.is_complete,
+    }
+
+
+def _items(page: FoundPage) -> Iterator[tuple[int, int | str, str]]:
+    """Position, place in the list, and text of each item; a detail stands in no list."""
+    query = page.source.query
+    if isinstance(query, ListQuery):
+        offset = (page.number - 1) * query.limit
+        return ((position, offset + position, text) for position, text in page.items)
+    return ((position, "null", text) for position, text in page.items)
+
+
+def _fields(page: FoundPage, text: str) -> _Fields:
+    try:
+        return _decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        pass  # half a character in a name, or worse
+    found = _load(page, text)
+    return {name: msgspec.Raw(json.dumps(value).encode()) for name, value in found.items()}
+
+
+def _load(page: FoundPage, text: str) -> dict[str, Any]:
+    """The slow way, which takes halves of characters."""
+    try:
+        found = loads(text.encode())
+    except ValueError as error:
+        raise damaged(page.source.file, f"an item of its list {page.source.id}", error) from None
+    if not isinstance(found, dict):
+        raise damaged(page.source.file, f"an item of its list {page.source.id}", "it is no object")
+    return found
+
+
+def _without_halves(page: FoundPage, text: str) -> str:
+    """An item without half characters (lone surrogates), which no table takes."""
+    if "\\" not in text or not _HALF.search(text):
+        return text
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.MsgspecError, RecursionError):
+        whole = json.dumps(_load(page, text), ensure_ascii=False)
+        return whole.encode(errors="replace").decode()
+    return text
+
+
+def _extra(page: FoundPage, fields: _Fields, known: Mapping[str, frozenset[str]]) -> str:
+    """The fields that have no column, as a JSON text within JSON; null if there are none."""
+    unknown = {name: value for name, value in fields.items() if name not in known}
+    for name, inside in known.items():
+        if inside and name in fields:
+            inner = _fields(page, _text(fields[name]))
+            more = {key: value for key, value in inner.items() if key not in inside}
+            if more:
+                unknown[name] = msgspec.Raw(_object(more).encode())
+    return _dump(_object(unknown)) if unknown else "null"
+
+
+def _object(fields: _Fields) -> str:
+    pairs = (f"{json.dumps(name)}:{_text(value)}" for name, value in fields.items())
+    return f"{{{','.join(pairs)}}}"
+
+
+def _text(value: msgspec.Raw) -> str:
+    return str(value, "utf-8")
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\r", " ").replace("\n", " ").strip()
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def moment(at: float) -> str:
+    """A Unix time as text, in UTC."""
+    text = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")

@@ -1,0 +1,255 @@
+"""Which items of a crawl are wanted, and reading them: list by list, page by page."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+from attrs import field, frozen
+
+from keyapi_async.errors import ParameterError
+from keyapi_async.queries import ENDPOINTS, Query
+
+from .database import Database, StoreError, no_crawl
+from .plan import query_class
+from .store import StoredSnapshot, query_from, read_snapshots
+from .views import COMPLETE
+
+SnapshotChoice: TypeAlias = int | Literal["latest", "all"]
+
+_LISTS: Final = """
+SELECT l.id, q.endpoint, q.params, l.snapshot, {complete} FROM lists l
+JOIN queries q ON q.id = l.query WHERE {where} ORDER BY l.id
+"""
+# List by list: nothing larger than one list is ever sorted.
+_ITEMS: Final = """
+SELECT p.id, p.page, p.retrieved_at, p.request_id, i.position, i.json FROM items i
+JOIN pages p ON p.id = i.page
+WHERE i.list = ?1 AND (?2 IS NULL OR p.retrieved_at >= ?2) AND (?3 IS NULL OR p.retrieved_at < ?3)
+ORDER BY i.id
+"""
+
+
+def _endpoints(value: str | Iterable[str]) -> tuple[str, ...]:
+    names = (value,) if isinstance(value, str) else tuple(value)
+    for name in names:
+        query_class(name)
+    return names
+
+
+def _regions(value: str | Iterable[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _periods(value: int | Iterable[int]) -> tuple[int, ...]:
+    return (value,) if isinstance(value, int) else tuple(value)
+
+
+def _snapshot(value: SnapshotChoice | None) -> SnapshotChoice | None:
+    if value in (None, "latest", "all") or (isinstance(value, int) and value > 0):
+        return value
+    raise ParameterError("snapshot", value, "a snapshot's number, 'latest' or 'all'")
+
+
+@frozen(kw_only=True)
+class Selection:
+    """Which items leave a crawl's file; by default all of the newest snapshot.
+
+    Attributes:
+        endpoints: Only those of these endpoints.
+        regions: Only those of queries with these regions.
+        periods: Only those of queries with these periods.
+        since: Only those that came at this Unix time or later.
+        until: Only those that came before this Unix time.
+        snapshot: Those of this snapshot: its number, `latest` or `all`. By default the latest,
+            and for a lake all.
+        complete_only: Only those of lists that are complete.
+
+    Raises:
+        ParameterError: There is no such endpoint, or that can be no snapshot.
+    """
+
+    endpoints: tuple[str, ...] = field(default=(), converter=_endpoints)
+    regions: tuple[str, ...] = field(default=(), converter=_regions)
+    periods: tuple[int, ...] = field(default=(), converter=_periods)
+    since: float | None = None
+    until: float | None = None
+    snapshot: SnapshotChoice | None = field(default=None, converter=_snapshot)
+    complete_only: bool = False
+
+    def lists(self, snapshots: Iterable[StoredSnapshot]) -> tuple[str, list[object]]:
+        """Which lists of some snapshots: an SQL condition and its values."""
+        terms: list[str] = [COMPLETE] if self.complete_only else []
+        values: list[object] = []
+        for column, wanted in (
+            ("l.snapshot", tuple(one.number for one in snapshots)),
+            ("q.endpoint", self.endpoints),
+            ("json_extract(q.params, '$.region')", self.regions),
+            ("json_extract(q.params, '$.period')", tuple(map(str, self.periods))),
+        ):
+            if wanted:
+                terms.append(f"{column} IN ({', '.join('?' * len(wanted))})")
+                values += wanted
+        return " AND ".join(terms) or "true", values
+
+
+@frozen(kw_only=True)
+class FoundList:
+    """A list that is selected, and what holds for all of its items."""
+
+    file: Path
+    id: int
+    query: Query[Any]
+    snapshot: StoredSnapshot
+    is_complete: bool
+
+
+@frozen(kw_only=True)
+class FoundPage:
+    """Items of one answer, as far as they are selected.
+
+    Attributes:
+        source: The list they belong to.
+        number: The page's number.
+        retrieved_at: When it came, in Unix seconds.
+        request_id: The server's id of the answer.
+        items: Each item's position on the page, from 1, and its JSON.
+    """
+
+    source: FoundList
+    number: int
+    retrieved_at: float
+    request_id: str | None
+    items: list[tuple[int, str]]
+
+
+def damaged(file: Path, what: str, error: object) -> StoreError:
+    """Something in a file is not what a crawl stores."""
+    return StoreError(f"{file}: {what} is damaged ({error}): crawl it anew, or select other items")
+
+
+def find_snapshots(db: Database, choice: SnapshotChoice) -> list[StoredSnapshot]:
+    """The snapshots that are meant, the oldest first.
+
+    Raises:
+        StoreError: There is none, or none of that number.
+    """
+    try:
+        stored = read_snapshots(db)
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise damaged(db.path, "a row of its table snapshots", error) from None
+    if not stored:
+        raise no_crawl(db.path)
+    if not all(_is_moment(one.started_at) for one in stored):
+        raise damaged(db.path, "a row of its table snapshots", "started_at is no time")
+    if choice == "all":
+        return stored
+    found = stored[-1:] if choice == "latest" else [one for one in stored if one.number == choice]
+    if not found:
+        last = stored[-1].number
+        raise StoreError(f"{db.path}: has no snapshot {choice}, only 1 to {last}")
+    return found
+
+
+def find_lists(db: Database, selection: Selection) -> Iterator[FoundList]:
+    """The lists that are selected, in order.
+
+    Raises:
+        StoreError: The file can't be read, or has no such snapshot.
+    """
+    snapshots = {one.number: one for one in find_snapshots(db, selection.snapshot or "latest")}
+    where, values = selection.lists(snapshots.values())
+    sql = _LISTS.format(where=where, complete=COMPLETE)
+    for number, endpoint, params, snapshot, is_complete in db.each(sql, *values):
+        try:
+            query = query_from(endpoint, params)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise damaged(db.path, f"the query of its list {number}", error) from None
+        yield FoundList(
+            file=db.path,
+            id=number,
+            query=query,
+            snapshot=snapshots[snapshot],
+            is_complete=bool(is_complete),
+        )
+
+
+def find_pages(dbs: Iterable[Database], selection: Selection) -> Iterator[FoundPage]:
+    """What is selected of some files, in the order of their lists.
+
+    Raises:
+        StoreError: A file can't be read, or has no such snapshot.
+    """
+    for db in dbs:
+        for found in find_lists(db, selection):
+            yield from _read_pages(db, found, selection)
+
+
+def find_endpoints(dbs: Iterable[Database], selection: Selection) -> list[str]:
+    """The endpoints that are selected, and that some of the files know.
+
+    Raises:
+        StoreError: There is none, or a file can't be read.
+    """
+    dbs = list(dbs)
+    known = {name for db in dbs for name in known_endpoints(db)}
+    wanted = selection.endpoints or ENDPOINTS
+    found = [name for name in ENDPOINTS if name in known and name in wanted]
+    if not found:
+        files = ", ".join(str(db.path) for db in dbs)
+        raise StoreError(f"{files}: nothing to export: there is no {' or '.join(wanted)}")
+    return found
+
+
+def known_endpoints(db: Database) -> list[str]:
+    """The endpoints that a file knows.
+
+    Raises:
+        StoreError: One of them is unknown here.
+    """
+    found = [name for (name,) in db.rows("SELECT DISTINCT endpoint FROM queries")]
+    for name in found:
+        if name not in ENDPOINTS:
+            raise damaged(db.path, "a row of its table queries", f"no endpoint is called {name}")
+    return found
+
+
+def _read_pages(db: Database, found: FoundList, selection: Selection) -> Iterator[FoundPage]:
+    """What is selected of one list."""
+    rows = db.rows(_ITEMS, found.id, selection.since, selection.until)
+    for _, group in itertools.groupby(rows, key=itemgetter(0)):
+        of_page = list(group)
+        _, number, retrieved_at, request_id, *_ = of_page[0]
+        items = [(position, text) for *_, position, text in of_page]
+        if not _is_sound(of_page[0], items):
+            raise damaged(db.path, f"a row of its list {found.id}", "a value of another type")
+        yield FoundPage(
+            source=found,
+            number=number,
+            retrieved_at=retrieved_at,
+            request_id=request_id,
+            items=items,
+        )
+
+
+def _is_sound(page: Sequence[Any], items: list[tuple[int, str]]) -> bool:
+    """Whether the values, which in SQLite may be any, are what they must be."""
+    _, number, retrieved_at, request_id, *_ = page
+    return (
+        isinstance(number, int)
+        and _is_moment(retrieved_at)
+        and isinstance(request_id, str | None)
+        and all(isinstance(place, int) and isinstance(text, str) for place, text in items)
+    )
+
+
+def _is_moment(value: object) -> bool:
+    """Whether a value is a time that has a date."""
+    return isinstance(value, float | int) and 0 <= value < _END
+
+
+_END: Final = 2.5e11
+"""Unix seconds of the year 9892."""
