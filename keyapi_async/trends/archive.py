@@ -24,7 +24,8 @@ from attrs import define, field, frozen
 from keyapi_async.converter import wire_params
 from keyapi_async.crawl.database import Database, reading
 from keyapi_async.crawl.snapshots import FUTURE
-from keyapi_async.crawl.store import COMPLETE, StoredSnapshot, query_from, read_snapshots
+from keyapi_async.crawl.store import StoredSnapshot, query_from, read_snapshots
+from keyapi_async.crawl.views import COMPLETE
 from keyapi_async.errors import ParameterError
 from keyapi_async.queries import ENDPOINTS, ListQuery, Query
 

@@ -14,7 +14,7 @@ import msgspec
 from attrs import asdict, define, frozen
 
 from keyapi_async.crawl.plan import query_text
-from keyapi_async.crawl.store import COMPLETE
+from keyapi_async.crawl.views import COMPLETE
 from keyapi_async.queries import ListQuery
 
 from .archive import LISTS, Archive, DayList, Paths, Timeline, query_object

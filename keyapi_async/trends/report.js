@@ -8,8 +8,8 @@
   // Every row that can be searched, with what it is filtered by.
   const rows = [];
   const add = (row, name, move, region, period, noun) => rows.push({
-    row, name: row.cells[name].textContent.toLowerCase(),
-    kind: kinds.find((kind) => row.cells[move].classList.contains(kind)) || "", region, period, noun,
+    row, name: row.cells[name]?.textContent.toLowerCase() ?? "",
+    kind: kinds.find((kind) => row.cells[move]?.classList.contains(kind)) ?? "", region, period, noun,
   });
   for (const row of document.querySelectorAll(".movers tbody tr")) {
     add(row, 0, 4, row.cells[2].textContent.trim(), row.cells[3].textContent.trim(), row.cells[1].textContent.trim());
@@ -17,9 +17,7 @@
   for (const section of document.querySelectorAll(".list")) {
     for (const table of section.querySelectorAll("table")) {
       for (const row of table.querySelectorAll("tbody tr")) {
-        if (row.cells.length > 2) {
-          add(row, 2, 1, section.dataset.region, section.dataset.period, table.dataset.noun);
-        }
+        add(row, 2, 1, section.dataset.region, section.dataset.period, table.dataset.noun);
       }
     }
   }

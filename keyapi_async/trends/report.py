@@ -77,7 +77,8 @@ class Section:
     @property
     def anchor(self) -> str:
         """Where it is on the page."""
-        return f"l-{''.join(c for c in self.region + '-' + self.period if c.isalnum() or c == '-')}"
+        name = f"{self.region}-{self.period}"
+        return "l-" + "".join(c if c.isalnum() or c in "-_" else f".{ord(c):x}" for c in name)
 
 
 @define

@@ -19,6 +19,7 @@ SWITCHES = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
+    "--hide-scrollbars",
     "--disable-quic",
     "--disable-dev-shm-usage",
     "--no-first-run",
