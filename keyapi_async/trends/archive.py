@@ -167,6 +167,19 @@ def query_object(query: Query[Any]) -> dict[str, str]:
     return {k: v for k, v in wire_params(query).items() if k not in ("page", "limit")}
 
 
+def list_paths(paths: Paths) -> list[Path]:
+    """The files one by one.
+
+    Raises:
+        ParameterError: There is none.
+    """
+    several = [paths] if isinstance(paths, str | os.PathLike) else paths
+    found = [Path(path) for path in several]
+    if not found:
+        raise ParameterError("paths", paths, "at least one file")
+    return found
+
+
 class Archive:
     """Files of crawls, open to read; used as a context manager.
 
@@ -180,10 +193,7 @@ class Archive:
     """
 
     def __init__(self, paths: Paths) -> None:
-        several = [paths] if isinstance(paths, str | os.PathLike) else paths
-        self.paths = [Path(path) for path in several]
-        if not self.paths:
-            raise ParameterError("paths", paths, "at least one file")
+        self.paths = list_paths(paths)
         self._stack = ExitStack()
         self.files: list[Database] = []
 

@@ -1,16 +1,12 @@
-"""Numbers and lines as a page shows them."""
+"""Ranks drawn as lines."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from datetime import date
-from typing import Final
 
 from attrs import frozen
-
-MAX_NAME: Final = 70
-"""Longer names are cut."""
 
 
 @frozen
@@ -73,36 +69,3 @@ def _join(parts: Sequence[str]) -> str:
             text += part
         letter = part[0]
     return text.replace(" -", "-")
-
-
-def shorten(number: float | None) -> str:
-    """A count in three digits: 48.9K; empty for None."""
-    if number is None:
-        return ""
-    size, units = float(number), iter(" KMBTPE")
-    unit = next(units)
-    while abs(size) >= 999.5 and unit != "E":
-        size, unit = size / 1000, next(units)
-    digits = f"{size:.0f}" if abs(size) >= 99.95 or unit == " " else f"{size:.3g}"
-    return (digits + unit).strip()
-
-
-def percent(share: float | None) -> str:
-    """A growth as a signed percentage; empty for None."""
-    if share is None:
-        return ""
-    digits = 1 if abs(share) < 0.0995 else 0
-    text = f"{share:+.{digits}%}" if abs(share) < 100 else f"×{shorten(share + 1)}"  # noqa: RUF001
-    return text.replace("-", "−")  # noqa: RUF001 - a minus is as wide as a plus
-
-
-def clean(name: str) -> str:
-    """A name as it can be shown: on one line, not too long, without what is no character."""
-    text = "".join(char if char.isprintable() else " " for char in name[: 2 * MAX_NAME])
-    text = " ".join(text.split()) or "–"  # noqa: RUF001
-    return text if len(text) <= MAX_NAME else text[: MAX_NAME - 1].rstrip() + "…"
-
-
-def write_day(day: date) -> str:
-    """A day in words: Saturday, 21 November 2026."""
-    return f"{day:%A}, {day.day} {day:%B %Y}"

@@ -15,7 +15,7 @@ from attrs import fields, frozen
 from keyapi_async.errors import ParameterError
 from keyapi_async.queries import ALL_REGIONS, ListQuery
 
-from .archive import Archive, Entry, Paths, Scope, Timeline, query_object
+from .archive import Archive, Entry, Paths, Scope, Timeline, list_paths, query_object
 
 Kind: TypeAlias = Literal["new", "returned", "risen", "fallen", "same", "dropped"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -119,6 +119,9 @@ class Movers:
     Attributes:
         day: The day looked at; None if no list is complete on any.
         comparisons: What is compared, and what can't be, for each list.
+        paths: The files.
+        top: How many of them at most.
+        selection: What of them was asked for, as a text: equal for equal questions.
     """
 
     def __init__(
@@ -132,9 +135,10 @@ class Movers:
         top: int | None,
         min_change: int,
     ) -> None:
-        self._paths, self._scope = paths, scope
-        self._kinds, self._top, self._min_change = kinds, top, min_change
-        with Archive(paths) as archive:
+        self.paths = list_paths(paths)
+        self.selection = str((scope, str(since), sorted(kinds), top, min_change))
+        self.top, self._kinds, self._min_change = top, kinds, min_change
+        with Archive(self.paths) as archive:
             timelines = scope.choose(archive.timelines())
         self.day = day or find_newest_day(timelines)
         self.comparisons: tuple[Comparison, ...] = ()
@@ -146,9 +150,9 @@ class Movers:
 
     def __iter__(self) -> Iterator[Move]:
         moves = (move for move in self._each() if self._is_wanted(move))
-        if self._top is None:
+        if self.top is None:
             return moves
-        return iter(heapq.nlargest(self._top, moves, key=lambda move: move.weight))
+        return iter(heapq.nlargest(self.top, moves, key=lambda move: move.weight))
 
     def _is_wanted(self, move: Move) -> bool:
         return move.kind in self._kinds and abs(move.change) >= self._min_change
@@ -157,7 +161,7 @@ class Movers:
         days = {one.query: one for one in self.comparisons if one.before is not None}
         if not days:
             return
-        with Archive(self._paths) as archive:
+        with Archive(self.paths) as archive:
             timelines = archive.timelines()
             regions = Regions(archive, timelines)
             for one in timelines:

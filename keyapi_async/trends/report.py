@@ -14,13 +14,11 @@ from typing import Any, Final
 
 from attrs import Factory, define, frozen
 
-from keyapi_async.converter import wire_params
 from keyapi_async.crawl.database import StoreError
 from keyapi_async.files import PartFile
-from keyapi_async.queries import ALL_REGIONS, ListQuery
-from keyapi_async.reference import INDUSTRIES
+from keyapi_async.queries import ALL_REGIONS
 
-from . import charts
+from . import charts, wording
 from .archive import Archive, Entry, Paths, Scope, Timeline
 from .health import Health, health
 from .movers import Comparison, Move, Regions, compare_days, find_moves, find_newest_day
@@ -37,7 +35,6 @@ PROBLEMS: Final = 40
 """So many problems are named."""
 
 _WIDTH: Final = 232
-_ARROWS: Final = {"risen": "▲", "fallen": "▼"}
 
 
 @frozen
@@ -92,52 +89,25 @@ class Story:
     def add(self, move: Move) -> None:
         """Take up another move of the same item."""
         self.kinds[move.kind] += 1
-        self.places[move.kind].add(region_of(move.query))
+        self.places[move.kind].add(wording.region_of(move.query))
         if move.weight > self.lead.weight:
             self.lead = move
 
     @property
     def name(self) -> str:
         """What people know it by."""
-        return charts.clean(self.lead.name)
+        return wording.clean(self.lead.name)
 
     @property
     def others(self) -> list[str]:
         """In which other regions it moved likewise."""
-        return sorted(self.places[self.lead.kind] - {region_of(self.lead.query)})
+        return sorted(self.places[self.lead.kind] - {wording.region_of(self.lead.query)})
 
     def chart(self) -> charts.Line:
         """Its ranks where it moved most."""
         span = (self.lead.day - self.lead.ranks[0][0]).days + 1
         step = _WIDTH // max(span - 1, 6)
         return charts.draw(self.lead.ranks, self.lead.day, days=span, step=step, height=56)
-
-
-def region_of(query: ListQuery[Any]) -> str:
-    """The region's code; empty if the endpoint knows none."""
-    return str(getattr(query, "region", ""))
-
-
-def region_name(query: ListQuery[Any]) -> str:
-    """The region's name, as far as it is known."""
-    return query.regions.get(region_of(query), region_of(query)) or "Everywhere"
-
-
-def period_of(query: ListQuery[Any]) -> str:
-    """The period in days; empty if the endpoint knows none."""
-    return str(getattr(query, "period", ""))
-
-
-def title_of(query: ListQuery[Any]) -> str:
-    """What a list is called within its region and period."""
-    usual, params = wire_params(type(query)()), wire_params(query)
-    parts = [f"{query.noun}s".capitalize()]
-    for name, value in params.items():
-        if name not in ("region", "period", "limit") and value != usual[name]:
-            known = INDUSTRIES.get(value, value) if name == "industry_id" else value
-            text = name.removesuffix("_id").replace("_", " ")
-            parts.append(text if value == "true" else f"{text} {known}")
-    return charts.clean(" · ".join(parts))
 
 
 @define
@@ -156,9 +126,9 @@ class Gathering:
     def add(self, archive: Archive, timeline: Timeline, regions: Regions, most: int) -> None:
         """Take up one list."""
         query, days = timeline.query, compare_days(timeline, self.day)
-        region, period = region_of(query), period_of(query)
+        region, period = wording.region_of(query), wording.period_of(query)
         section = self.sections.setdefault(
-            (region, period), Section(region, region_name(query), period)
+            (region, period), Section(region, wording.region_name(query), period)
         )
         stored = timeline.complete_until(self.day)
         if days.before is None:
@@ -176,7 +146,7 @@ class Gathering:
             rows = (_entry_row(*one) for one in sorted(entries.items(), key=_rank))
         self.complete += stored is not None and stored.day == self.day
         table = ListTable(
-            title=title_of(query),
+            title=wording.title_of(query),
             noun=query.noun,
             note=note,
             has_views=query.views is not None,
@@ -226,25 +196,18 @@ def _move_row(move: Move) -> Row:
     return Row(
         rank=move.rank or 0,
         kind=move.kind,
-        change=change_text(move),
-        name=charts.clean(move.name),
-        views=charts.shorten(move.views),
-        growth=charts.percent(move.growth),
+        change=wording.change_text(move),
+        name=wording.clean(move.name),
+        views=wording.shorten(move.views),
+        growth=wording.percent(move.growth),
         days=move.days_listed,
         path=line.path,
     )
 
 
 def _entry_row(item_id: str, entry: Entry) -> Row:
-    name = charts.clean(entry.name or item_id)
-    return Row(entry.rank, "", "", name, charts.shorten(entry.views), "", "", "")
-
-
-def change_text(move: Move) -> str:
-    """How an item moved, in a few characters."""
-    if move.kind in _ARROWS:
-        return f"{_ARROWS[move.kind]}{abs(move.change)}"
-    return "=" if move.kind == "same" else move.kind
+    name = wording.clean(entry.name or item_id)
+    return Row(entry.rank, "", "", name, wording.shorten(entry.views), "", "", "")
 
 
 def report(paths: Paths, output: str | os.PathLike[str], *, day: date | None = None) -> None:
@@ -336,15 +299,15 @@ def _template() -> Any:
         undefined=jinja2.StrictUndefined,
     )
     helpers: tuple[Callable[..., str], ...] = (
-        change_text,
-        region_of,
-        region_name,
-        period_of,
-        title_of,
-        charts.clean,
-        charts.percent,
-        charts.shorten,
-        charts.write_day,
+        wording.change_text,
+        wording.region_of,
+        wording.region_name,
+        wording.period_of,
+        wording.title_of,
+        wording.clean,
+        wording.percent,
+        wording.shorten,
+        wording.write_day,
     )
     environment.globals.update({helper.__name__: helper for helper in helpers})
     return environment.from_string(_read("report.html"))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from keyapi_async import HashtagsQuery, MusicQuery, VideosQuery, trends
-from keyapi_async.trends.charts import MAX_NAME
+from keyapi_async.trends.wording import MAX_NAME
 from tests.trends.browser import NARROW, WIDE, open_browser, requests, serving
 from tests.trends.scripted import Listing, add_day, day
 
