@@ -14,13 +14,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments after the command's name; by default those of the process.
 
     Returns:
-        The exit code: 0 complete, 1 failure, 2 usage, 3 crawled but for what failed,
+        The exit code: 0 complete, 1 failure, 2 usage, 3 a crawl that ended incomplete,
         4 authentication, 5 budget or credits, 6 given up on 429, 130 interrupted, 141 nobody
         reads the output any more.
     """
     try:
         # Here and not above: without the extra this must end in one line, not in a traceback.
-        from .entry import run  # noqa: PLC0415
+        from keyapi_async.cli.entry import run  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("cyclopts", "rich"):
             raise

@@ -1,18 +1,15 @@
 """The app that modules of commands add theirs to; see `entry` for the list of them."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 from cyclopts import App, Parameter
 
-from keyapi_async import __version__, reference
-
-from .errors import say
-from .options import FILTERS
+from keyapi_async import __version__
+from keyapi_async.cli.messages import say
 
 EPILOGUE = """The API key is read from the environment variable KEYAPI_TOKEN.
 
-Exit codes: 0 complete, 1 failure, 2 usage, 3 crawled but for what failed, 4 authentication, \
+Exit codes: 0 complete, 1 failure, 2 usage, 3 a crawl that ended incomplete, 4 authentication, \
 5 budget or credits, 6 given up on 429, 130 interrupted."""
 
 app = App(
@@ -21,22 +18,13 @@ app = App(
     help_epilogue=EPILOGUE,
     help_format="plaintext",
     version=__version__,
-    group_parameters=FILTERS,
-    default_parameter=Parameter(negative=()),
+    group_parameters="Options",
+    default_parameter=Parameter(negative=(), allow_repeating=True),
     result_action="return_value",
     exit_on_error=False,
     print_error=False,
     suppress_keyboard_interrupt=False,
 )
-
-
-def known(regions: Sequence[str], *, industries: bool = False) -> str:
-    """The values known for open filters, to end a help with."""
-    lines = [f"Known regions: {' '.join(regions)}"]
-    if industries:
-        lines += ["Known industries:"]
-        lines += [f"{number} {name}" for number, name in reference.INDUSTRIES.items()]
-    return "\n\n".join(["\n".join(lines), EPILOGUE])
 
 
 @app.command(name="--install-completion")

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from . import crawl, export, serve, trending
-from .app import app
-from .errors import BROKEN_PIPE, conclude
+from keyapi_async.cli import (
+    crawl_command,
+    export_command,
+    query_commands,
+    sandbox_command,
+    status_command,
+)
+from keyapi_async.cli.app import app
+from keyapi_async.cli.failures import BROKEN_PIPE, conclude
+from keyapi_async.cli.runner import handling_signals, interrupt
 
-COMMANDS = (trending, crawl, export, serve)
+COMMANDS = (query_commands, crawl_command, status_command, export_command, sandbox_command)
 
 
 def run(args: Sequence[str]) -> int:
@@ -20,9 +28,14 @@ def run(args: Sequence[str]) -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by `>&-`: nobody wants it
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # rather a `?` than no table
+    # cyclopts knows no option whose value may be left out.
+    args = ["--daily=local" if arg == "--daily" else arg for arg in args]
     try:
-        app(list(args))
-        sys.stdout.flush()  # a broken pipe must show here, not when the interpreter exits
+        with handling_signals(interrupt):
+            app(list(args))
+            sys.stdout.flush()  # a broken pipe must show here, not when the interpreter exits
     except BrokenPipeError:
         # Whoever read has left.
         _drop(sys.stdout)

@@ -1,68 +1,81 @@
 """The options that commands share, and how values on the command line are read."""
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from time import time
 from typing import Annotated, Any, Literal, TypeAlias
 
 from attrs import frozen
-from cyclopts import Group, Parameter, Token
-
-from keyapi_async import reference
+from cyclopts import CycloptsError, Group, Parameter, Token, convert, validators
 
 FILTERS = Group.create_ordered("Filters")
-PAGES = Group.create_ordered("Pages")
-OUTPUT = Group.create_ordered("Output")
-REQUESTS = Group.create_ordered("Requests")
 
 
-def _whole(_: object, tokens: Sequence[Token]) -> int:
-    # cyclopts would round 20.5
-    if not re.fullmatch(r"[+-]?[0-9]{1,18}", tokens[0].value):
-        raise ValueError(f"must be a whole number, not {tokens[0].value!r}")
-    return int(tokens[0].value)
+def reads(what: str, read: Callable[[str], Any], **more: Any) -> Parameter:
+    """A value that something reads, with a clear message where it can't.
+
+    Args:
+        what: What it takes, for that message.
+        read: Makes the value of its text; fails with a ValueError.
+        more: Other settings of the parameter.
+    """
+
+    def converter(_: object, tokens: Sequence[Token]) -> Any:
+        text = tokens[0].value
+        try:
+            return read(text)
+        except (CycloptsError, ValueError, OverflowError):
+            raise ValueError(f"must be {what}, not {text!r}") from None
+
+    return Parameter(converter=converter, n_tokens=1, **more)
 
 
-def _file(_: object, tokens: Sequence[Token]) -> str:
-    # `-` is standard output, so leading hyphens are let through to here
-    name = tokens[0].value
+def _file(name: str) -> str:
+    # `-` is a standard stream, so leading hyphens are let through to here
     if name.startswith("-") and name != "-":
-        raise ValueError(f"{name} looks like an option; write ./{name} for a file of that name")
+        raise ValueError
     return name
 
 
-def _offer(*choices: Mapping[str, str]) -> Callable[[object], dict[str, str]]:
-    """Completion of values that stay an open set."""
-
-    def offer(_: object) -> dict[str, str]:
-        return {value: name for known in choices for value, name in known.items()}
-
-    return offer
+def _seconds(text: str) -> float:
+    age: Any = convert(timedelta, [text])
+    return float(age.total_seconds())
 
 
-Whole: TypeAlias = Annotated[int, Parameter(converter=_whole, n_tokens=1)]
-File: TypeAlias = Annotated[
-    str,
-    Parameter(alias="-o", converter=_file, n_tokens=1, allow_leading_hyphen=True, metavar="FILE"),
-]
+def _unix_time(text: str) -> float:
+    moment: Any = convert(timedelta | datetime, [text])
+    if isinstance(moment, timedelta):
+        return time() - moment.total_seconds()
+    return float((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+AT_LEAST_0 = Parameter(validator=validators.Number(gte=0))
+ABOVE_0 = Parameter(validator=validators.Number(gt=0))
+SEVERAL = Parameter(show_default=False)
+
+_FILE = "a file (write ./-name for one that begins with a hyphen)"
+_MOMENT = "a date or time such as 2026-11-21 or 2026-11-21T06:00, or an age such as 24h"
+File: TypeAlias = Annotated[str, reads(_FILE, _file, allow_leading_hyphen=True, metavar="FILE")]
+Whole: TypeAlias = Annotated[int, reads("a whole number", int)]
+Age: TypeAlias = Annotated[float, reads("an age such as 90m, 24h or 7d", _seconds, metavar="AGE")]
+Day: TypeAlias = Annotated[date, reads("a date such as 2026-11-21", date.fromisoformat)]
+Moment: TypeAlias = Annotated[float, reads(_MOMENT, _unix_time, metavar="TIME|AGE")]
 Flag: TypeAlias = Annotated[bool, Parameter(show_default=False)]
-Quiet: TypeAlias = Annotated[bool, Parameter(alias="-q", show_default=False)]
-Verbose: TypeAlias = Annotated[bool, Parameter(alias="-v", show_default=False)]
-Period: TypeAlias = Literal[7, 30, 120]
-LongPeriod: TypeAlias = Literal[7, 30, 120, 365, 1095]
-OrderBy: TypeAlias = Literal["vv", "like", "comment", "repost"]
-AnyRegion: TypeAlias = Annotated[
-    str, Parameter(completer=_offer({"all_regions": "All regions"}, reference.REGIONS))
+AllowUnknown: TypeAlias = Annotated[
+    Flag, Parameter(group=FILTERS, help="Take a region or industry that nobody knows as it is.")
 ]
-Region: TypeAlias = Annotated[str, Parameter(completer=_offer(reference.REGIONS))]
-VideoRegion: TypeAlias = Annotated[str, Parameter(completer=_offer(reference.VIDEO_REGIONS))]
-Industry: TypeAlias = Annotated[str, Parameter(completer=_offer(reference.INDUSTRIES))]
+Quiet: TypeAlias = Annotated[Flag, Parameter(alias="-q")]
+Verbose: TypeAlias = Annotated[Flag, Parameter(alias="-v")]
 
 
+@Parameter(name="*", group=Group.create_ordered("Pages"))
 @frozen(kw_only=True, eq=False, repr=False)
 class Paging:
     """How much of a list to fetch, and how."""
 
-    limit: Whole | None = None
+    max_items: Annotated[Whole | None, AT_LEAST_0, Parameter(name="--limit")] = None
     """Stop after exactly so many items; by default all."""
     page_size: Whole = 20
     """Items per request, 1 to 20; each request costs 2 credits."""
@@ -71,21 +84,13 @@ class Paging:
     prefetch: Whole = 2
     """Pages fetched ahead, within --rate."""
 
-    def arguments(self) -> dict[str, Any]:
-        """The same as arguments of the client's iterators."""
-        return {
-            "max_items": self.limit,
-            "page_size": self.page_size,
-            "start_page": self.start_page,
-            "prefetch": self.prefetch,
-        }
 
-
+@Parameter(name="*", group=Group.create_ordered("Output"))
 @frozen(kw_only=True, eq=False, repr=False)
 class Output:
     """Where items go, and in which form."""
 
-    output: File | None = None
+    output: Annotated[File | None, Parameter(alias="-o")] = None
     """Write to this file, which appears when it is complete; `-` is standard output."""
     format: Literal["auto", "table", "jsonl"] = "auto"
     """auto is a table on a terminal, else JSON lines."""
@@ -95,21 +100,14 @@ class Output:
     """Log every request to stderr, and the details of an error."""
 
 
+@Parameter(name="*", group=Group.create_ordered("Requests"))
 @frozen(kw_only=True, eq=False, repr=False)
 class Requests:
-    """Whom to ask, how fast and at what cost."""
+    """Which server to ask, how fast and at what cost."""
 
     sandbox: Flag = False
     """Ask a sandbox with made-up data within this command; it needs no key."""
-    rate: float = 10.0
+    rate: Annotated[float, ABOVE_0] = 10.0
     """Most requests per second; inf for no limit."""
-    max_credits: Whole | None = None
+    max_credits: Annotated[Whole | None, AT_LEAST_0] = None
     """Never spend more than this."""
-
-
-Pages: TypeAlias = Annotated[Paging, Parameter(name="*", group=PAGES)]
-Out: TypeAlias = Annotated[Output, Parameter(name="*", group=OUTPUT)]
-Ask: TypeAlias = Annotated[Requests, Parameter(name="*", group=REQUESTS)]
-PAGING = Paging()
-OUT = Output()
-ASK = Requests()

@@ -2,106 +2,91 @@
 
 from __future__ import annotations
 
-import io
-import itertools
 import json
-import os
 import re
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Generic, Literal, Self, TextIO, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TextIO
 
 from rich.console import Console, RenderableType
 
-from keyapi_async.models import Model
+from keyapi_async.cli.failures import CommandError
+from keyapi_async.cli.messages import count, say
+from keyapi_async.cli.options import Output
+from keyapi_async.crawl import PartFile
 
-from .errors import CommandError, say
 
-T = TypeVar("T", bound=Model)
-
-
-class Sink(Generic[T]):
-    """Takes items as they come; used as a context manager.
-
-    A file gets its name when all is written: until then it is `FILE.part`. If the command
-    fails, that stays if there is anything in it, for its items have been paid for.
+class ItemWriter:
+    """Takes items as they come.
 
     Args:
-        path: The file; None or `-` for standard output.
-        form: As JSON lines or as a table; `auto` is a table on a terminal alone.
-        render: How some items look on a terminal; told whether they are the first.
+        stream: Where they go.
+        render: How some items look as a table, told whether they are the first; None for JSON
+            lines.
     """
 
     def __init__(
-        self,
-        path: str | None,
-        form: Literal["auto", "table", "jsonl"],
-        render: Callable[[Sequence[T], bool], RenderableType],
+        self, stream: TextIO, render: Callable[[Sequence[Any], bool], RenderableType] | None
     ) -> None:
         self.count = 0
-        self._path = None if path in (None, "-") else Path(os.path.realpath(str(path)))
-        on_terminal = path is None and sys.stdout.isatty()
-        self._as_table = form == "table" or (form == "auto" and on_terminal)
+        self._stream = stream
         self._render = render
-        self._part: Path | None = None
-        self._stream: TextIO = sys.stdout
 
-    def __enter__(self) -> Self:
-        if self._path is not None:
-            self._open(self._path)
-        elif self._as_table and isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="replace")  # rather a `?` than no table
-        return self
-
-    def write(self, items: Sequence[T]) -> None:
+    def write(self, items: Sequence[Any]) -> None:
         """Write some items, and let whoever reads them see them now."""
         if items:
-            self._stream.write(self._table(items) if self._as_table else self._lines(items))
+            encoding = self._stream.encoding or "utf-8"
+            lines = (json_line(item.raw, encoding) for item in items)
+            self._stream.write("".join(lines) if self._render is None else self._table(items))
             self._stream.flush()
         self.count += len(items)
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        if self._path is None:
-            return
-        try:
-            self._stream.close()
-            if self._part is None:
-                return
-            if exc_type is None:
-                self._part.replace(self._path)
-            elif self.count:
-                say(f"incomplete: the {self.count} items that came are in {self._part}")
-            else:
-                self._part.unlink()
-        except OSError as error:
-            raise _unwritable(self._path, error) from error
-
-    def _open(self, path: Path) -> None:
-        target = path
-        try:
-            if path.is_file() or not path.exists():  # a device or a pipe must not be replaced
-                target = self._part = _part_of(path)
-            self._stream = target.open("w", encoding="utf-8", errors="replace", newline="\n")
-        except OSError as error:
-            raise _unwritable(path, error) from error
-
-    def _table(self, items: Sequence[T]) -> str:
+    def _table(self, items: Sequence[Any]) -> str:
+        assert self._render is not None  # noqa: S101 - for the type checkers
         console = Console(file=self._stream)
         with console.capture() as capture:
             console.print(self._render(items, self.count == 0))
         # Without its padding a line also fits where the terminal finds a script wider than rich.
         return re.sub(r" +$", "", capture.get(), flags=re.MULTILINE)
 
-    def _lines(self, items: Sequence[T]) -> str:
-        encoding = self._stream.encoding or "utf-8"
-        return "".join(json_line(item.raw, encoding) for item in items)
+
+@contextmanager
+def writing_items(
+    output: Output, render: Callable[[Sequence[Any], bool], RenderableType]
+) -> Iterator[ItemWriter]:
+    """A writer to where items are wanted.
+
+    A file gets its name when all is written. If the command fails, its part stays if there is
+    anything in it, for its items have been paid for.
+
+    Args:
+        output: Where they are wanted, and in which form.
+        render: How some items look as a table.
+
+    Raises:
+        CommandError: The file can't be written.
+    """
+    on_terminal = output.output is None and sys.stdout.isatty()
+    as_table = output.format == "table" or (output.format == "auto" and on_terminal)
+    if output.output in (None, "-"):
+        yield ItemWriter(sys.stdout, render if as_table else None)
+        return
+    file = PartFile(str(output.output))
+    came = 0
+    try:
+        with file, file.part.open("w", encoding="utf-8", errors="replace", newline="\n") as stream:
+            writer = ItemWriter(stream, render if as_table else None)
+            try:
+                yield writer
+            finally:
+                came = writer.count
+                file.keep = came > 0
+    except OSError as error:
+        raise CommandError(f"can't write {file.path}: {error.strerror or error}") from error
+    finally:
+        if came and file.part != file.path and file.part.exists():
+            say(f"incomplete: the {count(came, 'item')} that came are in {file.part}")
 
 
 def json_line(value: dict[str, Any], encoding: str = "utf-8") -> str:
@@ -111,15 +96,9 @@ def json_line(value: dict[str, Any], encoding: str = "utf-8") -> str:
         text.encode(encoding)
     except UnicodeEncodeError:  # half an emoji, or a terminal of the last century
         text = json.dumps(value, separators=(",", ":"))
-    return text + "\n"
+    return escape_controls(text) + "\n"
 
 
-def _part_of(path: Path) -> Path:
-    """A new file beside the other: what an earlier run left incomplete has been paid for."""
-    names = (f"{path.name}.part{number}" for number in itertools.count(2))
-    parts = map(path.with_name, itertools.chain([f"{path.name}.part"], names))
-    return next(part for part in parts if not part.exists())
-
-
-def _unwritable(path: Path, error: OSError) -> CommandError:
-    return CommandError(f"can't write {path}: {error.strerror or error}")
+def escape_controls(text: str) -> str:
+    """JSON without the control characters that JSON allows and a terminal obeys."""
+    return re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", text)

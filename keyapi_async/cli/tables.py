@@ -1,62 +1,31 @@
-"""How lists look on a terminal: columns, cells and sparklines."""
+"""How items look on a terminal: a list as a table, one thing in detail as a panel."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+import typing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
+from typing import Any, TypeAlias
 
+import attrs
+from rich.panel import Panel
 from rich.style import Style
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
-from keyapi_async.models import Hashtag, Model, Sound, TrendPoint, Video
-
-from .errors import printable
-
-T = TypeVar("T", bound=Model)
+import keyapi_async
+from keyapi_async import Hashtag, HashtagDetail, Model, MusicDetail, Query, Sound, Video
+from keyapi_async.cli.messages import count, printable
 
 LEVELS = "▁▂▃▄▅▆▇█"
-TREND = 12
+TREND_WIDTH = 12
+WIDE_TREND = 60
+MAX_COLUMNS = 6
+MAX_ENTRIES = 8
+"""So many entries of a long list are shown; JSON has all."""
 
 
-class Column(NamedTuple, Generic[T]):
-    """One column; without a width it takes a share of what the others leave."""
-
-    title: str
-    cell: Callable[[T], Text]
-    width: int | None = None
-    share: int | None = None
-    right: bool = False
-
-
-class Layout(Generic[T]):
-    """How a kind of item is shown.
-
-    Args:
-        noun: What they are called, in the plural.
-        columns: The columns; their widths don't depend on the items, so that page after page
-            can be printed as one table.
-    """
-
-    def __init__(self, noun: str, columns: Sequence[Column[T]]) -> None:
-        self.noun = noun
-        self.columns = columns
-
-    def table(self, items: Sequence[T], first: bool) -> Table:  # noqa: FBT001 - called by position
-        """Some items; the headings stand above the first."""
-        table = Table(box=None, expand=True, pad_edge=False, show_header=first)
-        for column in self.columns:
-            table.add_column(
-                column.title,
-                width=column.width,
-                ratio=column.share,
-                justify="right" if column.right else "left",
-                no_wrap=True,
-                overflow="ellipsis",
-            )
-        for item in items:
-            table.add_row(*[column.cell(item) for column in self.columns])
-        return table
+# -- cells -------------------------------------------------------------------------------------
 
 
 def text(value: object, link: str | None = None) -> Text:
@@ -82,7 +51,7 @@ def minutes(seconds: int | None) -> Text:
     return Text("" if seconds is None else f"{seconds // 60}:{seconds % 60:02}")
 
 
-def sparkline(points: Sequence[TrendPoint], width: int = TREND) -> Text:
+def sparkline(points: Sequence[keyapi_async.TrendPoint], width: int = TREND_WIDTH) -> Text:
     """A trend in so many characters or fewer; values are relative to the peak, 0 to 1."""
     columns = min(width, len(points))
     steps = (
@@ -113,40 +82,162 @@ def change(item: Hashtag | Sound) -> Text:
             return Text()
 
 
-HASHTAGS = Layout[Hashtag](
-    "hashtags",
-    (
-        Column(title="#", cell=lambda tag: text(tag.rank), width=3, right=True),
-        Column(title="", cell=change, width=4),
-        Column(title="Hashtag", cell=lambda tag: text(tag.hashtag_name, tag.url), share=3),
-        Column(title="Posts", cell=lambda tag: short(tag.publish_cnt), width=5, right=True),
-        Column(title="Views", cell=lambda tag: short(tag.video_views), width=5, right=True),
-        Column(
-            title="Industry",
-            cell=lambda tag: text(tag.industry_info and tag.industry_info.value),
-            share=2,
-        ),
-        Column(title="Trend", cell=lambda tag: sparkline(tag.trend), width=TREND),
-    ),
+# -- lists -------------------------------------------------------------------------------------
+
+
+Layout: TypeAlias = tuple[tuple[Column, Callable[[Any], Text]], ...]
+"""The columns of a table, each with what of an item stands in it.
+
+Their widths don't depend on the items, so that page after page can be printed as one table.
+"""
+
+
+def _column(title: str, cell: Callable[[Any], Text], **shape: Any) -> tuple[Column, Any]:
+    """One column: with a width, or a share (`ratio`) of what the others leave."""
+    return Column(title, no_wrap=True, overflow="ellipsis", **shape), cell
+
+
+HASHTAGS: Layout = (
+    _column("#", lambda tag: text(tag.rank), width=3, justify="right"),
+    _column("", change, width=4),
+    _column("Hashtag", lambda tag: text(tag.hashtag_name, tag.url), ratio=3),
+    _column("Posts", lambda tag: short(tag.publish_cnt), width=5, justify="right"),
+    _column("Views", lambda tag: short(tag.video_views), width=5, justify="right"),
+    _column("Industry", lambda tag: text(tag.industry_info and tag.industry_info.value), ratio=2),
+    _column("Trend", lambda tag: sparkline(tag.trend), width=TREND_WIDTH),
 )
-VIDEOS = Layout[Video](
-    "videos",
-    (
-        Column(title="Video", cell=lambda video: text(video.item_id), width=19),
-        Column(title="Title", cell=lambda video: text(video.title, video.item_url), share=1),
-        Column(title="Time", cell=lambda video: minutes(video.duration), width=5, right=True),
-        Column(title="Region", cell=lambda video: text(video.country_code), width=6),
-    ),
+VIDEOS: Layout = (
+    _column("Video", lambda video: text(video.item_id), width=19),
+    _column("Title", lambda video: text(video.title, video.item_url), ratio=1),
+    _column("Time", lambda video: minutes(video.duration), width=5, justify="right"),
+    _column("Region", lambda video: text(video.country_code), width=6),
 )
-MUSIC = Layout[Sound](
-    "sounds",
-    (
-        Column(title="#", cell=lambda sound: text(sound.rank), width=3, right=True),
-        Column(title="", cell=change, width=4),
-        Column(title="Title", cell=lambda sound: text(sound.title, sound.link), share=3),
-        Column(title="Author", cell=lambda sound: text(sound.author), share=2),
-        Column(title="Time", cell=lambda sound: minutes(sound.duration), width=5, right=True),
-        Column(title="Clip", cell=lambda sound: text(sound.clip_id), width=19),
-        Column(title="Trend", cell=lambda sound: sparkline(sound.trend), width=TREND),
-    ),
+MUSIC: Layout = (
+    _column("#", lambda sound: text(sound.rank), width=3, justify="right"),
+    _column("", change, width=4),
+    _column("Title", lambda sound: text(sound.title, sound.link), ratio=3),
+    _column("Author", lambda sound: text(sound.author), ratio=2),
+    _column("Time", lambda sound: minutes(sound.duration), width=5, justify="right"),
+    _column("Clip", lambda sound: text(sound.clip_id), width=19),
+    _column("Trend", lambda sound: sparkline(sound.trend), width=TREND_WIDTH),
 )
+_LAYOUTS: dict[type[Model], Layout] = {Hashtag: HASHTAGS, Video: VIDEOS, Sound: MUSIC}
+
+
+def table_for(query: type[Query[Any]]) -> Callable[[Sequence[Any], bool], Table]:
+    """The table made for the items of a query; else of their identity and first plain fields.
+
+    It is told the items, and whether they are the first: then the headings stand above them.
+    """
+    names = [*dict.fromkeys([query.item_key, *plain_fields(query.item)])][:MAX_COLUMNS]
+    plain = tuple(_column(name, _cell_of(name), ratio=1) for name in names)
+    layout = _LAYOUTS.get(query.item, plain)
+
+    def make(items: Sequence[Any], first: bool) -> Table:  # noqa: FBT001 - called by position
+        columns = [column.copy() for column, _ in layout]
+        table = Table(*columns, box=None, expand=True, pad_edge=False, show_header=first)
+        for item in items:
+            table.add_row(*[cell(item) for _, cell in layout])
+        return table
+
+    return make
+
+
+def plain_fields(model: type[Model]) -> list[str]:
+    """The fields of a model that hold no other model and no list."""
+    hints = typing.get_type_hints(model)
+    plain = {str, int, float, bool, type(None)}
+    return [
+        field.name
+        for field in attrs.fields(model)
+        if plain.issuperset(typing.get_args(hints[field.name]) or (hints[field.name],))
+    ]
+
+
+def _cell_of(name: str) -> Callable[[Any], Text]:
+    return lambda item: text(attrgetter(name)(item))
+
+
+# -- one thing in detail -----------------------------------------------------------------------
+
+
+def panel_for(query: type[Query[Any]]) -> Callable[[Sequence[Any], bool], Panel]:
+    """The panel made for the item of a detail query; else one of all its plain fields."""
+
+    def plain_panel(item: Any) -> Panel:
+        rows = [(name, text(getattr(item, name))) for name in plain_fields(query.item)]
+        return _panel(query.id_of(item), rows)
+
+    make: Callable[[Any], Panel] = _PANELS.get(query.item, plain_panel)
+    return lambda items, _: make(items[0])
+
+
+def hashtag_panel(tag: HashtagDetail) -> Panel:
+    """One hashtag; counts of the period and, behind a slash, of all time and world-wide."""
+    rows = [
+        ("Description", text(tag.description)),
+        ("Page", text(tag.video_url)),
+        ("Industry", text(tag.industry_info and tag.industry_info.value)),
+        ("Posts", _both(tag.publish_cnt, tag.publish_cnt_all)),
+        ("Views", _both(tag.video_views, tag.video_views_all)),
+        ("Trend", sparkline(tag.trend, WIDE_TREND)),
+        *_audience(tag),
+        ("Related", _listed(f"#{each.hashtag_name}" for each in tag.related_hashtags)),
+    ]
+    return _panel(f"#{tag.hashtag_name}", rows)
+
+
+def sound_panel(detail: MusicDetail) -> Panel:
+    """One sound."""
+    sound = detail.sound
+    rows = [
+        ("Author", text(sound.author)),
+        ("Page", text(sound.link)),
+        ("Clip", text(sound.clip_id)),
+        ("Time", minutes(sound.duration)),
+        ("Rank", text(sound.rank)),
+        ("Likes", short(detail.like_count)),
+        ("Trend", sparkline(sound.trend, WIDE_TREND)),
+        *_audience(sound),
+    ]
+    return _panel(sound.title or sound.clip_id, rows)
+
+
+def _audience(item: HashtagDetail | keyapi_async.SoundDetail) -> Iterator[tuple[str, Text]]:
+    days = item.longevity.popular_days if item.longevity else None
+    yield "Popular", text(None if days is None else count(days, "day"))
+    ages = [(f"level {age.age_level}", age.score) for age in item.audience_ages]
+    yield "Ages", _ranked(ages, "%")
+    countries = [(each.country_info, each.score) for each in item.audience_countries]
+    yield "Countries", _ranked([(info.value, score) for info, score in countries if info])
+    interests = [(each.interest_info, each.score) for each in item.audience_interests]
+    yield "Interests", _ranked([(info.value, score) for info, score in interests if info])
+
+
+def _ranked(scores: Iterable[tuple[str | None, float | None]], unit: str = "") -> Text:
+    """Names and scores, the highest first."""
+    known = [(score, name) for name, score in scores if name and score is not None]
+    return _listed(f"{name} {score:g}{unit}" for score, name in sorted(known, reverse=True))
+
+
+def _both(period: int | None, ever: int | None) -> Text:
+    return Text(" / ").join(count for count in (short(period), short(ever)) if count)
+
+
+def _listed(entries: Iterable[str]) -> Text:
+    every = list(entries)
+    return text(", ".join(every[:MAX_ENTRIES]) + (", …" if len(every) > MAX_ENTRIES else ""))
+
+
+def _panel(title: str, rows: Iterable[tuple[str, Text]]) -> Panel:
+    grid = Table.grid(padding=(0, 2))
+    for label, shown in rows:
+        if shown:
+            grid.add_row(Text(label, "bold"), shown)
+    return Panel(grid, title=text(title), title_align="left", expand=False)
+
+
+_PANELS: dict[type[Model], Callable[[Any], Panel]] = {
+    HashtagDetail: hashtag_panel,
+    MusicDetail: sound_panel,
+}

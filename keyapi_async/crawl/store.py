@@ -88,7 +88,7 @@ def zone_of(name: str) -> tzinfo | None:
         return None
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError, TypeError):
+    except (OSError, KeyError, ValueError, TypeError):
         allowed = "True (the machine's zone) or the name of a time zone such as Europe/Berlin"
         raise ParameterError("daily", name, allowed) from None
 

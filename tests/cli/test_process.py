@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,32 +20,11 @@ import pytest
 
 from keyapi_async.cli import main
 from keyapi_async.sandbox import Fault, Sandbox
+from tests.cli.command_line import Tripwire
+
+VIDEOS = ("crawl", "videos", "--rate=inf", "--region=US", "--region=GB", "--concurrency=1")
 
 Start = Callable[..., "subprocess.Popen[str]"]
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Start `keyapi`, pointed at a sandbox if one is given."""
-    started: list[subprocess.Popen[str]] = []
-
-    def run(*arguments: str, at: Sandbox | None = None, **streams: Any) -> subprocess.Popen[str]:
-        env = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
-        if at is not None:
-            env |= {"KEYAPI_BASE_URL": at.url, "KEYAPI_TOKEN": at.api_key}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
-        command = [sys.executable, "-m", "keyapi_async.cli", *arguments]
-        started.append(
-            subprocess.Popen(
-                command, env={**env, "TERM": "xterm"}, text=True, encoding="utf-8", **pipes
-            )
-        )
-        return started[-1]
-
-    yield run
-    for process in started:
-        process.kill()
-        process.communicate()
 
 
 def test_piped(start: Start) -> None:
@@ -57,13 +36,14 @@ def test_piped(start: Start) -> None:
         assert (len(sandbox.requests), sandbox.credits_spent) == (5, 10)
 
 
-def test_interrupted(start: Start) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_interrupted(number: int, start: Start) -> None:
     with Sandbox() as sandbox:
         sandbox.fail(Fault.stall(), page=2)
         process = start("hashtags", "--prefetch", "0", at=sandbox)
         assert process.stdout is not None
         came = [process.stdout.readline() for _ in range(20)]
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=20)
         assert [json.loads(line) for line in came] == sandbox.items("hashtags")[:20]
         assert (process.returncode, out, err) == (130, "", "keyapi: interrupted\n")
@@ -80,6 +60,7 @@ def test_a_reader_that_leaves(start: Start) -> None:
         assert process.returncode == 141
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["plain", "--log-json"])
 @pytest.mark.parametrize("told", ["full", "left"])
 @pytest.mark.parametrize("code", [0, 3])
@@ -102,6 +83,29 @@ def test_a_crawl_that_can_not_tell_goes_on(
         assert len(sandbox.requests) == 5
 
 
+def test_a_crawl_is_told_to_stop(start: Start, tmp_path: Path) -> None:
+    with Sandbox() as sandbox:
+        process = start(*VIDEOS, "-o", "t t.sqlite", at=sandbox)
+        sandbox._ledger.requests = Tripwire(process.pid, signal.SIGTERM, 1, 9)
+        _, err = process.communicate(timeout=20)
+        assert process.returncode == 130
+        assert err.splitlines()[-1].endswith("keyapi crawl --resume 't t.sqlite'")
+        assert 9 <= len(sandbox.requests) <= 50
+        assert (tmp_path / "t t.sqlite").exists()
+
+
+def test_an_export_leaves_nothing_half_done(start: Start, tmp_path: Path) -> None:
+    line = ["crawl", "videos", "--sandbox", "--rate", "inf", "-q", "-o", "t.sqlite"]
+    assert start(*line).wait(timeout=20) == 0
+    process = start("export", "t.sqlite", "-o", "-")
+    assert process.stdout is not None
+    process.stdout.readline()  # it waits for the rest to be read
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (130, "keyapi: interrupted\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.sqlite", "t.sqlite-lock"]
+
+
 def test_on_a_terminal(start: Start) -> None:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 80, 0, 0))
@@ -114,7 +118,7 @@ def test_on_a_terminal(start: Start) -> None:
         assert process.wait(timeout=20) == 0
         names = [item["hashtag_name"] for item in sandbox.items("hashtags")[:25]]
     assert sandbox.credits_spent == 4
-    assert "\x1b[?25l" in screen  # a live line was there
+    assert "\x1b[?25l" in screen  # a bar was there
     text = re.sub(r"\x1b\][^\x1b]*\x1b\\|\x1b\[[0-9;?]*[A-Za-z]", "", screen).replace("\r", "")
     rows = [line for line in text.splitlines() if re.match(r" *[0-9]+  ", line)]
     assert len(rows) == 25
@@ -147,9 +151,14 @@ def test_importing_the_library_imports_nothing_of_this() -> None:
         "import keyapi_async.cli\n"
         "assert 'cyclopts' not in sys.modules\n"
         "assert keyapi_async.cli.main(['--help']) == 0\n"
-        "assert 'keyapi_async.sandbox' not in sys.modules and 'aiohttp.web' not in sys.modules\n"
+        "late = {'keyapi_async.sandbox', 'aiohttp.web', 'duckdb'}\n"
+        "assert not late & set(sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=20, stdout=subprocess.DEVNULL)
+    root = Path(__file__).parents[2]
+    env = {**os.environ, "PYTHONPATH": str(root)}
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, timeout=20, stdout=subprocess.DEVNULL, env=env
+    )
 
 
 def _read_all(fd: int) -> str:

@@ -1,0 +1,167 @@
+"""Runs what a command asks for: an event loop, signals, a log, a client."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import Any, NoReturn
+
+from keyapi_async import KeyAPIClient, KeyAPIError
+from keyapi_async.cli.display import Display
+from keyapi_async.cli.failures import AUTHENTICATION, CommandError
+from keyapi_async.cli.messages import printable
+from keyapi_async.cli.options import Requests
+
+SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+"""Windows has no SIGHUP."""
+
+logger = logging.getLogger("keyapi_async")
+
+
+# -- signals -----------------------------------------------------------------------------------
+
+
+@contextmanager
+def handling_signals(handler: Callable[[int, Any], object]) -> Iterator[None]:
+    """Have a handler called for every signal that asks a program to end."""
+    # What `nohup` or a shell's `&` has ignored stays so.
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: old for number, old in before.items() if old != signal.SIG_IGN}
+    try:
+        for number in before:
+            signal.signal(number, handler)
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def interrupt(*_: object) -> NoReturn:
+    """Let a signal end what is done as Ctrl-C does, so that it cleans up after itself."""
+    for number in SIGNALS[1:]:  # a terminal that is closed may send SIGHUP twice
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def on_signal(act: Callable[[int], object], *, times: int = 1) -> Iterator[None]:
+    """Have a signal call something in the running event loop.
+
+    Args:
+        act: Called with the signal's number.
+        times: So many signals call it; the next one raises KeyboardInterrupt wherever the
+            program is.
+    """
+    loop = asyncio.get_running_loop()
+    came: list[int] = []
+
+    def handle(number: int, _: object) -> None:
+        came.append(number)
+        if len(came) > times:
+            raise KeyboardInterrupt
+        loop.call_soon_threadsafe(act, number)  # add_signal_handler would do, but for Windows
+
+    with handling_signals(handle):
+        yield
+
+
+def perform(work: Coroutine[Any, Any, None], *, verbose: bool) -> None:
+    """Run a coroutine to its end, or until a signal cancels it.
+
+    Raises:
+        KeyboardInterrupt: There was a signal.
+    """
+
+    async def run() -> None:
+        task = asyncio.current_task()
+        with on_signal(lambda _: task and task.cancel()):
+            await work
+
+    with logging_to_stderr(verbose=verbose):
+        try:
+            asyncio.run(run())
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+
+
+# -- the log -----------------------------------------------------------------------------------
+
+
+class _Formatter(logging.Formatter):
+    """Lines without what a server could do to a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(printable, super().format(record).split("\n")))
+
+
+@contextmanager
+def logging_to_stderr(*, verbose: bool) -> Iterator[None]:
+    """If `verbose`, log to stderr what is done here, and all there is to say about an error."""
+    if not verbose:
+        yield
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield
+    except Exception as error:
+        params = dict(error.params) if isinstance(error, KeyAPIError) else {}
+        body = getattr(error, "body", b"")
+        logger.debug("%s params=%s body=%r", type(error).__name__, params, body, exc_info=True)
+        raise
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+
+
+# -- the client --------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def connected(requests: Requests, display: Display) -> AsyncIterator[KeyAPIClient]:
+    """A client of the API, or of a sandbox that lives as long.
+
+    Raises:
+        CommandError: There is no key.
+        ConfigurationError: KEYAPI_BASE_URL can't be right.
+    """
+    async with AsyncExitStack() as stack:
+        key = url = None
+        if requests.sandbox:
+            # Here and not above: it takes a web server, which nothing else of the command needs.
+            from keyapi_async.sandbox import Sandbox  # noqa: PLC0415
+
+            display.tell("sandbox", "asking a sandbox: the data is made up, no key is used")
+            sandbox = await stack.enter_async_context(Sandbox())
+            key, url = sandbox.api_key, sandbox.url
+        else:
+            _check_key()
+        client = KeyAPIClient(
+            key,
+            base_url=url,
+            qps=requests.rate,
+            max_credits=requests.max_credits,
+            on_event=display.on_event,
+        )
+        display.usage = client.usage
+        yield await stack.enter_async_context(client)
+
+
+def _check_key() -> None:
+    key = os.environ.get("KEYAPI_TOKEN", "").strip()
+    problem = (
+        "" if key.isprintable() else "KEYAPI_TOKEN has characters that no key has (a line break)"
+    )
+    if not key:
+        problem = "no API key: set the environment variable KEYAPI_TOKEN, or try --sandbox"
+    if problem:
+        raise CommandError(problem, AUTHENTICATION)
