@@ -1,5 +1,6 @@
 """What a crawl's file tells: what moved from day to day, and whether the data can be trusted."""
 
+from .archive import query_object
 from .digest import write_digest, write_notes
 from .health import DaySum, Health, Problem, ProblemKind, health
 from .history import DayRank, History, history
@@ -29,6 +30,7 @@ __all__ = [
     "movers",
     "percent",
     "post",
+    "query_object",
     "report",
     "shorten",
     "write_digest",
