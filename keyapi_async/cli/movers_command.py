@@ -97,9 +97,15 @@ def movers(  # noqa: D417 - the options say what they are
         verbose: Show the details of an error.
     """
     with logging_to_stderr(verbose=verbose):
-        chosen = {name: value or None for name, value in attrs.asdict(lists, recurse=False).items()}
-        wanted = attrs.asdict(moves, recurse=False) | {"kind": moves.kind or None}
-        found = trends.movers([file, *more], **chosen, **wanted)
+        found = trends.movers(
+            [file, *more],
+            **lists.chosen(),
+            day=moves.day,
+            since=moves.since,
+            kind=moves.kind or None,
+            top=moves.top,
+            min_change=moves.min_change,
+        )
         if not quiet:
             say(f"{found.day}: {' '.join(trends.write_notes(found))}" if found.day else _NO_DAY)
     if post.post is not None:

@@ -47,7 +47,8 @@ class Lists:
 
     def chosen(self) -> dict[str, Any]:
         """What was chosen, as the library takes it."""
-        return {name: value or None for name, value in attrs.asdict(self, recurse=False).items()}
+        options: dict[str, Any] = attrs.asdict(self, recurse=False)
+        return {name: value or None for name, value in options.items()}
 
 
 @contextmanager
