@@ -7,7 +7,18 @@ import asyncio
 import json
 from pathlib import Path
 
-from benchmarks import calls, crawl, decode, fuzz, growth, memory, pace, startup, throughput
+from benchmarks import (
+    calls,
+    crawl,
+    decode,
+    fuzz,
+    growth,
+    memory,
+    pace,
+    startup,
+    throughput,
+    trends,
+)
 from benchmarks.report import Table, compare, goals, save
 
 BENCHMARKS = {
@@ -18,6 +29,7 @@ BENCHMARKS = {
     "memory": memory.run,
     "growth": growth.run,
     "crawl": crawl.run,
+    "trends": trends.run,
     "fuzz": fuzz.run,
     "pace": pace.run,
 }
