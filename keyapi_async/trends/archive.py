@@ -36,11 +36,11 @@ LISTS: Final[Mapping[str, type[ListQuery[Any]]]] = {
     name: query for name, query in ENDPOINTS.items() if issubclass(query, ListQuery)
 }
 
+_QUERIES: Final = "SELECT id, endpoint, params, planned = 1 FROM queries ORDER BY id"
 _LISTS: Final = """
-SELECT q.endpoint, q.params, q.planned = 1, l.id, l.snapshot, l.items, {complete}
-FROM queries q CROSS JOIN lists l ON l.query = q.id
-WHERE q.endpoint IN (SELECT value FROM json_each(?)) AND coalesce(l.stop_reason, '') <> 'dropped'
-ORDER BY q.id, l.id
+SELECT l.query, l.id, l.snapshot, l.items, {complete}
+FROM json_each(?) q CROSS JOIN lists l ON l.query = q.value
+WHERE coalesce(l.stop_reason, '') <> 'dropped' ORDER BY l.query, l.id
 """
 _FROM: Final = "FROM items i JOIN pages p ON p.id = i.page WHERE i.list = ?"
 _PLACES: Final = f"SELECT i.item_id, p.page, i.position, NULL {_FROM}"
@@ -59,6 +59,14 @@ class Entry(NamedTuple):
     rank: int
     views: int | None
     name: str | None
+
+
+class StoredQuery(NamedTuple):
+    """A query, with the usual number of items per page; and how many it had, really."""
+
+    query: ListQuery[Any]
+    limit: int
+    is_planned: bool
 
 
 class DayList(NamedTuple):
@@ -138,13 +146,13 @@ class Scope:
     period: tuple[str, ...] = field(default=None, converter=_texts)
     industry: tuple[str, ...] = field(default=None, converter=_texts)
 
-    def choose(self, timelines: Iterable[Timeline]) -> list[Timeline]:
+    def choose(self, queries: Iterable[ListQuery[Any]]) -> set[ListQuery[Any]]:
         """Those that are meant.
 
         Raises:
-            ParameterError: No list of the files has a value that is wanted.
+            ParameterError: None of them has a value that is wanted.
         """
-        chosen = [(one, _filters(one.query)) for one in timelines]
+        chosen = [(one, _filters(one)) for one in queries]
         for name, wanted in attrs.asdict(self).items():
             there = sorted({filters[name] for _, filters in chosen if name in filters})
             for value in wanted:
@@ -152,7 +160,7 @@ class Scope:
                     raise ParameterError(name, value, f"in these files: {', '.join(there)}")
             if wanted:
                 chosen = [(one, filters) for one, filters in chosen if filters.get(name) in wanted]
-        return [one for one, _ in chosen]
+        return {one for one, _ in chosen}
 
 
 def _filters(query: Query[Any]) -> dict[str, str]:
@@ -216,25 +224,46 @@ class Archive:
         latest = time.time() + FUTURE
         return [one for one in read_snapshots(self.files[file]) if one.started_at <= latest]
 
-    def timelines(self) -> list[Timeline]:
-        """The history of each query of a list, in the order of the plans."""
-        made: dict[ListQuery[Any], Timeline] = {}
-        for file, db in enumerate(self.files):
+    def timelines(self, scope: Scope | None = None) -> list[Timeline]:
+        """The history of each query of a list, in the order of the plans.
+
+        Args:
+            scope: Which of them; by default all.
+
+        Raises:
+            ParameterError: No query has a value that is wanted.
+        """
+        stored = [self._queries(db) for db in self.files]
+        every = {one.query: None for queries in stored for one in queries.values()}
+        chosen = every if scope is None else scope.choose(every)
+        made = {query: Timeline(query=query) for query in every if query in chosen}
+        for file, (db, queries) in enumerate(zip(self.files, stored, strict=True)):
             snapshots = {one.number: one for one in self.snapshots(file)}
-            rows = db.each(_LISTS.format(complete=COMPLETE), json.dumps([*LISTS]))
-            for (endpoint, params, is_planned), group in groupby(rows, key=itemgetter(0, 1, 2)):
-                query, limit = _list_query(endpoint, params)
-                one = made.setdefault(query, Timeline(query=query))
-                one.is_planned |= bool(is_planned)
-                for *_, number, snapshot, items, is_complete in group:
+            ids = json.dumps([number for number, one in queries.items() if one.query in chosen])
+            rows = db.each(_LISTS.format(complete=COMPLETE), ids)
+            for query, group in groupby(rows, key=itemgetter(0)):
+                timeline = made[queries[query].query]
+                timeline.is_planned |= queries[query].is_planned
+                limit, lists = queries[query].limit, timeline.lists
+                for _, number, snapshot, items, is_complete in group:
                     begun = snapshots.get(snapshot)
                     if begun is not None:
                         found = DayList(file, number, begun, bool(is_complete), items, limit)
-                        if found.is_better(one.lists.get(begun.day, found)):
-                            one.lists[begun.day] = found
+                        if found.is_better(lists.get(begun.day, found)):
+                            lists[begun.day] = found
         for one in made.values():
             one.lists = dict(sorted(one.lists.items()))
-        return list(made.values())
+        return [one for one in made.values() if one.lists]
+
+    def _queries(self, db: Database) -> dict[int, StoredQuery]:
+        """The queries of lists in a file, by their numbers there."""
+        found = {}
+        for number, endpoint, params, is_planned in db.each(_QUERIES):
+            if endpoint in LISTS:
+                query: Any = query_from(endpoint, params)
+                usual = attrs.evolve(query, limit=type(query)().limit)
+                found[number] = StoredQuery(usual, query.limit, bool(is_planned))
+        return found
 
     def read(self, timeline: Timeline, day: date) -> dict[str, Entry]:
         """The items of one day's list, by their ids."""
@@ -289,13 +318,6 @@ class Archive:
 
     def _rows(self, sql: str, one: DayList, *values: object) -> Iterator[Any]:
         return self.files[one.file].each(sql, one.id, *values)
-
-
-@cache
-def _list_query(endpoint: str, params: str) -> tuple[ListQuery[Any], int]:
-    """The query that was stored like this, with the usual items per page, and how many it had."""
-    query: Any = query_from(endpoint, params)
-    return attrs.evolve(query, limit=type(query)().limit), query.limit
 
 
 @cache

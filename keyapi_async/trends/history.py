@@ -90,7 +90,7 @@ def history(
     scope = Scope(endpoint=endpoint, region=region, period=period, industry=industry)
     found: list[History] = []
     with Archive(paths) as archive:
-        timelines = scope.choose(archive.timelines())
+        timelines = archive.timelines(scope)
         for name in LISTS:
             group = [one for one in timelines if one.query.name == name]
             histories = list(_read(archive, group, item))

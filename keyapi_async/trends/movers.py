@@ -139,7 +139,7 @@ class Movers:
         self.selection = str((scope, str(since), sorted(kinds), top, min_change))
         self.top, self._kinds, self._min_change = top, kinds, min_change
         with Archive(self.paths) as archive:
-            timelines = scope.choose(archive.timelines())
+            timelines = archive.timelines(scope)
         self.day = day or find_newest_day(timelines)
         self.comparisons: tuple[Comparison, ...] = ()
         if self.day is not None:

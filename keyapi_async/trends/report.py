@@ -19,7 +19,7 @@ from keyapi_async.files import PartFile
 from keyapi_async.queries import ALL_REGIONS
 
 from . import charts, wording
-from .archive import Archive, Entry, Paths, Scope, Timeline
+from .archive import Archive, Entry, Paths, Timeline
 from .health import Health, health
 from .movers import Comparison, Move, Regions, compare_days, find_moves, find_newest_day
 
@@ -232,7 +232,7 @@ def report(paths: Paths, output: str | os.PathLike[str], *, day: date | None = N
 
 def _gather(paths: Paths, day: date | None) -> Gathering:
     with Archive(paths) as archive:
-        timelines = Scope().choose(archive.timelines())
+        timelines = archive.timelines()
         looked_at = day or find_newest_day(timelines)
         if looked_at is None:
             names = ", ".join(map(str, archive.paths))
