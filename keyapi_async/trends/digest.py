@@ -91,9 +91,8 @@ def write_notes(movers: Movers) -> list[str]:
         if one.before is None:
             note = one.reason
         elif one.gap:
-            days = (
-                f"{one.gap[0]} to {one.gap[-1]} have" if len(one.gap) > 1 else f"{one.gap[0]} has"
-            )
+            first, last = one.gap[0], one.gap[-1]
+            days = f"{first} has" if first == last else f"{first} to {last} have"
             note = f"compared with {one.before}; {days} no complete list"
         else:
             note = f"compared with {one.before}"

@@ -314,4 +314,4 @@ def _template() -> Any:
 
 
 def _read(name: str) -> str:
-    return (files(__package__) / name).read_text("utf-8")
+    return (files("keyapi_async.trends") / name).read_text("utf-8")

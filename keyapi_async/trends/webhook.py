@@ -109,7 +109,8 @@ def _message(movers: Movers, moves: list[Move], host: str) -> dict[str, Any]:
 async def _send(url: str, message: dict[str, Any]) -> tuple[str, bool]:
     """Send it; what went wrong, if anything did, and whether it may have arrived all the same."""
     async with aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=True) as session:
-        for attempt in range(_RETRIES + 1):
+        attempt = 0
+        while True:
             try:
                 async with session.post(url, json=message, allow_redirects=False) as response:
                     status, after = response.status, response.headers.get("Retry-After", "")
@@ -119,11 +120,10 @@ async def _send(url: str, message: dict[str, Any]) -> tuple[str, bool]:
                 return "the connection to the webhook was lost", True
             if 200 <= status < 300:
                 return "", False
-            if attempt < _RETRIES and (status == 429 or status >= 500):
-                await asyncio.sleep(_wait(after, attempt))
-            else:
-                break
-    return f"the webhook answered {status}", False
+            if attempt == _RETRIES or not (status == 429 or status >= 500):
+                return f"the webhook answered {status}", False
+            await asyncio.sleep(_wait(after, attempt))
+            attempt += 1
 
 
 def _wait(after: str, attempt: int) -> float:

@@ -57,6 +57,7 @@ def test_movers_in_a_file(run: Run, tmp_path: Path) -> None:
     assert run("movers t.sqlite -o out.md")[0] == 0
     text = (tmp_path / "out.md").read_text(encoding="utf-8")
     assert text.startswith("## TikTok trends, 2026-02-02\n")
+    assert run("movers t.sqlite -q --format md -o -") == (0, text, "")
     code, _, err = run("movers t.sqlite -o nowhere/out.csv")
     assert (code, "can't write nowhere/out.csv" in err) == (1, True)
 
@@ -185,9 +186,10 @@ def test_it_is_posted_once(run: Run, webhook: list[tuple[int, Any]]) -> None:
     assert run("movers t.sqlite --post") == (0, "", before)
     quiet = f"{told}nothing moved; nothing is posted without --always\n"
     assert run("movers t.sqlite --endpoint videos --post") == (0, "", quiet)
+    assert run("movers t.sqlite --post --again -q") == (0, "", "")
     code, out, err = run("movers t.sqlite --post --again -v -o moves.jsonl")
     assert (code, out) == (0, "")
-    assert len(webhook) == 3
+    assert len(webhook) == 4
     assert "s3cret" not in err
     assert len(json_lines(Path("moves.jsonl").read_text(encoding="utf-8"))) == 6
 

@@ -19,6 +19,8 @@ from tests.trends.scripted import Listing, add_day, day
 
 US = HashtagsQuery(region="US")
 GB = HashtagsQuery(region="GB")
+DE = HashtagsQuery(region="DE")
+US_30 = HashtagsQuery(region="US", period=30)
 
 
 @pytest.fixture
@@ -45,6 +47,14 @@ def test_it_says_what_moved_where(path: Path) -> None:
     assert "name of b , at 2 before, is gone" in text
     assert "is listed in 2 regions at once (hashtags)" in text
     assert "the day has no snapshot" in text
+
+
+def test_each_item_is_told_with_the_move_that_matters_most(path: Path) -> None:
+    add_day(path, day(1), {US: Listing("abcd"), GB: Listing("abcd")})
+    add_day(path, day(2), {US: Listing("abdc"), GB: Listing("dabc")})
+    text = page(path)
+    assert "name of d climbed from 4 to 1 (hashtags, United Kingdom, 7 days)" in text
+    assert "Rose in US , too" in text
 
 
 def test_a_first_day_has_lists_alone(path: Path) -> None:
@@ -74,11 +84,10 @@ def test_lists_compared_with_differing_days(path: Path) -> None:
     add_day(path, day(1), {US: Listing("ab"), GB: Listing("ab"), US_30: Listing("ab")})
     add_day(path, day(2), {US: Listing("ba"), GB: Listing("ba").cut(), US_30: Listing("ab")})
     add_day(path, day(3), {US: Listing("ab"), GB: Listing("ab"), US_30: Listing("ba")})
+    for number in (2, 3):  # and one that never was complete
+        add_day(path, day(number), {DE: Listing("ab", "pending")}, hour=12)
     assert "Some lists are compared with another day" in page(path)
     assert "1 with 2026-02-01" in page(path)
-
-
-US_30 = HashtagsQuery(region="US", period=30)
 
 
 def test_many_problems_and_regions_are_counted(path: Path) -> None:
