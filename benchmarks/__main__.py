@@ -7,7 +7,19 @@ import asyncio
 import json
 from pathlib import Path
 
-from benchmarks import calls, crawl, decode, fuzz, growth, memory, pace, startup, stored, throughput
+from benchmarks import (
+    calls,
+    crawl,
+    decode,
+    fuzz,
+    growth,
+    memory,
+    pace,
+    startup,
+    stored,
+    throughput,
+    trends,
+)
 from benchmarks.report import Table, compare, goals, save
 
 BENCHMARKS = {
@@ -19,6 +31,7 @@ BENCHMARKS = {
     "growth": growth.run,
     "crawl": crawl.run,
     "stored": stored.run,
+    "trends": trends.run,
     "fuzz": fuzz.run,
     "pace": pace.run,
 }

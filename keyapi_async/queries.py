@@ -194,12 +194,16 @@ class ListQuery(Query[ItemT]):
     """A query of a list: its answer is a page.
 
     Attributes:
+        label: The attribute of an item that people know it by.
+        views: The attribute that counts its views; None where the wire has none.
         usual_total: How many items a list without narrowing filters usually has.
         detail_query: The class of query for the detail of an item; None if there is none.
         page: Page number, from 1.
         limit: Items per page, 1 to 20.
     """
 
+    label: ClassVar[str]
+    views: ClassVar[str | None] = None
     usual_total: ClassVar[int] = 100
     detail_query: ClassVar[type[DetailQuery[Any]] | None] = None
 
@@ -278,6 +282,8 @@ class HashtagsQuery(ListQuery[Hashtag]):
     data_key = "list"
     item = Hashtag
     item_key = "hashtag_id"
+    label = "hashtag_name"
+    views = "video_views"
     regions = HashtagDetailQuery.regions
     detail_query = HashtagDetailQuery
 
@@ -308,6 +314,7 @@ class VideosQuery(ListQuery[Video]):
     data_key = "videos"
     item = Video
     item_key = "item_id"
+    label = "title"
     regions = MappingProxyType(VIDEO_REGIONS)
     usual_total = 500
 
@@ -364,6 +371,7 @@ class MusicQuery(ListQuery[Sound]):
     data_key = "sound_list"
     item = Sound
     item_key = "clip_id"
+    label = "title"
     regions = MusicDetailQuery.regions
     detail_query = MusicDetailQuery
 

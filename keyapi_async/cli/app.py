@@ -9,8 +9,8 @@ from keyapi_async.cli.messages import say
 
 EPILOGUE = """The API key is read from the environment variable KEYAPI_TOKEN.
 
-Exit codes: 0 complete, 1 failure, 2 usage, 3 a crawl that ended incomplete, 4 authentication, \
-5 budget or credits, 6 given up on 429, 130 interrupted."""
+Exit codes: 0 complete, 1 failure, 2 usage, 3 a crawl that ended incomplete, or a check \
+that found something, 4 authentication, 5 budget or credits, 6 given up on 429, 130 interrupted."""
 
 app = App(
     name="keyapi",

@@ -12,15 +12,25 @@ from typing import TextIO
 from keyapi_async.cli import (
     crawl_command,
     export_command,
+    movers_command,
     query_commands,
     sandbox_command,
     status_command,
+    trend_commands,
 )
 from keyapi_async.cli.app import app
 from keyapi_async.cli.failures import BROKEN_PIPE, conclude
 from keyapi_async.cli.runner import handling_signals, interrupt
 
-COMMANDS = (query_commands, crawl_command, status_command, export_command, sandbox_command)
+COMMANDS = (
+    query_commands,
+    crawl_command,
+    status_command,
+    export_command,
+    movers_command,
+    trend_commands,
+    sandbox_command,
+)
 
 
 def run(args: Sequence[str]) -> int:
@@ -30,8 +40,7 @@ def run(args: Sequence[str]) -> int:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # rather a `?` than no table
-    # cyclopts knows no option whose value may be left out.
-    args = ["--daily=local" if arg == "--daily" else arg for arg in args]
+    args = _fill_in(args)
     try:
         with handling_signals(interrupt):
             app(list(args))
@@ -49,6 +58,15 @@ def run(args: Sequence[str]) -> int:
         except OSError:  # pragma: no cover
             _drop(sys.stderr)
     return 0
+
+
+def _fill_in(args: Sequence[str]) -> list[str]:
+    """Options whose value was left out, with one: cyclopts knows no such options."""
+    filled = ["--daily=local" if arg == "--daily" else arg for arg in args]
+    for place, following in enumerate([*args[1:], "-"][: len(args)]):
+        if args[place] == "--post" and following.startswith("-"):
+            filled[place] = "--post="
+    return filled
 
 
 def _drop(stream: TextIO) -> None:

@@ -28,10 +28,11 @@ def show(line: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Text without what would move the cursor or end the line, nor the API key."""
-    key = os.environ.get("KEYAPI_TOKEN", "").strip()
-    if len(key) >= _SECRET_LENGTH:
-        text = text.replace(key, "***")
+    """Text without what would move the cursor or end the line, nor a secret."""
+    for name in ("KEYAPI_TOKEN", "KEYAPI_WEBHOOK"):
+        secret = os.environ.get(name, "").strip()
+        if len(secret) >= _SECRET_LENGTH:
+            text = text.replace(secret, "***")
     return "".join(char if char.isprintable() or char == "\u200d" else "\ufffd" for char in text)
 
 
