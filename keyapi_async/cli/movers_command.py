@@ -17,11 +17,11 @@ from rich.text import Text
 from keyapi_async import TrendPoint, trends
 from keyapi_async.cli.app import app
 from keyapi_async.cli.failures import USAGE, CommandError
+from keyapi_async.cli.layouts import sparkline, text
 from keyapi_async.cli.messages import count, say
 from keyapi_async.cli.options import AT_LEAST_0, Day, File, Flag, Quiet, Verbose, Whole, reads
 from keyapi_async.cli.output import json_line
 from keyapi_async.cli.runner import logging_to_stderr, perform
-from keyapi_async.cli.tables import sparkline, text
 from keyapi_async.cli.trend_options import Lists, Since, writing_text
 
 Form: TypeAlias = Literal["auto", "table", "jsonl", "csv", "md"]

@@ -13,12 +13,12 @@ from rich.table import Table
 from keyapi_async import trends
 from keyapi_async.cli.app import app
 from keyapi_async.cli.failures import INCOMPLETE, USAGE, CommandError
+from keyapi_async.cli.layouts import sparkline, text
 from keyapi_async.cli.messages import count, say, show
 from keyapi_async.cli.movers_command import rank_points
 from keyapi_async.cli.options import Day, File, Flag, Quiet, Verbose
 from keyapi_async.cli.output import json_line
 from keyapi_async.cli.runner import logging_to_stderr
-from keyapi_async.cli.tables import sparkline, text
 from keyapi_async.cli.trend_options import Lists, writing_text
 
 DAYS = 30
