@@ -33,7 +33,8 @@ FROM lists l WHERE snapshot = ?
 """
 _RUN_COUNTS: Final = ("requests", "retries", "rate_limited", "credits_spent", "credits_at_risk")
 _INCOMPLETE: Final = """
-SELECT q.endpoint, q.params, l.state, l.error FROM lists l JOIN queries q ON q.id = l.query
+SELECT q.endpoint, q.params, l.state, l.error, l.stop_reason
+FROM lists l JOIN queries q ON q.id = l.query
 WHERE l.snapshot = ? AND NOT {complete} AND coalesce(stop_reason, '') <> 'dropped' {more}
 ORDER BY l.id LIMIT ?
 """
@@ -240,8 +241,15 @@ def _summarize(db: Database, snapshot: StoredSnapshot) -> Summary:
 
 def _incomplete(db: Database, snapshot: int, more: str, limit: int) -> list[FailedQuery]:
     sql = _INCOMPLETE.format(complete=COMPLETE, more=more)
-    reasons = {"pending": "not finished", "done": "an empty page ended it"}
     return [
-        FailedQuery(query_from(endpoint, params), error or reasons.get(state, ""))
-        for endpoint, params, state, error in db.rows(sql, snapshot, limit)
+        FailedQuery(query_from(endpoint, params), error or _reason(state, stop_reason))
+        for endpoint, params, state, error, stop_reason in db.rows(sql, snapshot, limit)
     ]
+
+
+def _reason(state: str, stop_reason: str | None) -> str:
+    if state == "pending":
+        return "not finished"
+    if stop_reason == "empty_page":
+        return "an empty page ended it"
+    return "it changed while it was read, and has fewer items than it should"

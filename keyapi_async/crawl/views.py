@@ -9,8 +9,15 @@ from keyapi_async.queries import ENDPOINTS
 
 from .columns import Field, Filter, fields, filters, known_names
 
-COMPLETE: Final = "(l.state = 'done' AND l.stop_reason IN ('exhausted', 'max_items', 'max_pages'))"
-"""Whether a list has all that was asked for, in SQL."""
+COMPLETE: Final = (
+    "(l.state = 'done' AND (l.stop_reason IN ('max_items', 'max_pages') OR "
+    "l.stop_reason = 'exhausted' AND NOT (l.duplicates AND coalesce(l.items < l.total, false))))"
+)
+"""Whether a list has all that was asked for, in SQL.
+
+Items that came twice show that it changed while it was read; with fewer items than the server
+counts, others moved onto pages that had been read already.
+"""
 
 _MARK: Final = "/* made by keyapi_async */"
 """Tells our views from those that somebody made."""

@@ -201,7 +201,7 @@ def _queries() -> tuple[str, dict[str, str]]:
 
 TWO_DAYS, QUERIES = _queries()
 RISERS, NEW, GONE = (QUERIES[f"what {what}"] for what in ("rose", "is new", "is gone"))
-HISTORY = QUERIES["one item's history; null is a day when it was not listed"].replace(
+HISTORY = QUERIES["one item's history, null on a day when it was not listed"].replace(
     "'ufc324'", "'riser'"
 )
 REGIONS_OF_SOUNDS = QUERIES["sounds listed in more than five regions"]
