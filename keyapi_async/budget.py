@@ -112,7 +112,7 @@ class CreditBudget:
             return None
         per = "" if self.per is None else f" per {self.per:g} s"
         error = CreditBudgetError(
-            f"one more request could pass the budget of {self.credits} credits{per}: "
+            f"one more request could pass max_credits={self.credits}{per}: "
             f"{self._committed} are spent or at risk"
         )
         error.retry_after = self._room_in()

@@ -52,7 +52,7 @@ async def test_what_is_queued_reserves_nothing() -> None:
         error = await failing(client.trending.hashtags(), CreditBudgetError)
         assert error.retry_after is None
         assert str(error).startswith(
-            "one more request could pass the budget of 22 credits: 22 are spent or at risk ["
+            "one more request could pass max_credits=22: 22 are spent or at risk ["
         )
 
 
@@ -106,7 +106,7 @@ async def test_it_rolls() -> None:
     async with opened(qps=1, max_credits=budget) as (client, sandbox):
         await asyncio.gather(*(client.trending.hashtags() for _ in range(3)))
         error = await failing(client.trending.hashtags(), CreditBudgetError)
-        assert "6 credits per 60 s" in str(error)
+        assert "max_credits=6 per 60 s" in str(error)
         assert 57 < error.retry_after < 59
         await asyncio.sleep(error.retry_after)
         assert budget.remaining == 2
