@@ -25,7 +25,7 @@ from keyapi_async import (
     MusicQuery,
     VideosQuery,
 )
-from keyapi_async.pagination import page_from
+from keyapi_async.pages import page_from
 from keyapi_async.protocol import Response, decode, fit
 from keyapi_async.trending import detail_from
 

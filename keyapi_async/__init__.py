@@ -1,8 +1,10 @@
 """Asyncio client for KeyAPI's TikTok trending API, with auto-pagination."""
 
 from ._version import __version__
+from .budget import CreditBudget
+from .cache import Cache, ResponseCache
 from .client import KeyAPIClient
-from .converter import to_dict
+from .converter import from_dict, to_dict
 from .errors import (
     APIError,
     AuthenticationError,
@@ -10,6 +12,7 @@ from .errors import (
     ClientClosedError,
     ConfigurationError,
     CreditBudgetError,
+    DeadlineError,
     InsufficientCreditsError,
     InvalidResponseError,
     KeyAPIError,
@@ -42,7 +45,8 @@ from .models import (
     TrendPoint,
     Video,
 )
-from .pagination import Checkpoint, Page, Pager, StopReason
+from .pages import Page
+from .pagination import Checkpoint, Pager, StopReason
 from .queries import (
     ENDPOINTS,
     DetailQuery,
@@ -65,12 +69,15 @@ __all__ = [
     "AudienceInterest",
     "AuthenticationError",
     "BadRequestError",
+    "Cache",
     "Checkpoint",
     "ClientClosedError",
     "ConfigurationError",
     "CountryInfo",
     "Creator",
+    "CreditBudget",
     "CreditBudgetError",
+    "DeadlineError",
     "DetailQuery",
     "Hashtag",
     "HashtagDetail",
@@ -100,6 +107,7 @@ __all__ = [
     "RelatedItem",
     "RequestEvent",
     "RequestTimeoutError",
+    "ResponseCache",
     "RetryPolicy",
     "ServerError",
     "Sound",
@@ -111,5 +119,6 @@ __all__ = [
     "Video",
     "VideosQuery",
     "__version__",
+    "from_dict",
     "to_dict",
 ]

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from inspect import iscoroutinefunction
-from types import TracebackType
+from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 from urllib.parse import urlsplit
 
-from .errors import ConfigurationError, excerpt
+from .budget import CreditBudget
+from .cache import Cache, ResponseCache, SharedCache
+from .errors import ConfigurationError, ParameterError, excerpt
 from .pacing import Pacer
+from .pool import Pool
 from .retry import RetryPolicy, to_float
-from .session import Session
+from .session import CallOptions, Session
 from .transport import Transport
 from .trending import Trending
 from .usage import RequestEvent, Usage
@@ -45,10 +49,14 @@ class KeyAPIClient:
             A 429 still pauses this client.
         timeout: Seconds for one attempt; waiting for its slot is not counted. Default 30.
         retry: When to try again.
-        max_credits: Never spend more than this in this client's life; what may have been
-            billed counts as spent. By default no limit.
+        max_credits: Never spend more than this in this client's life, or a `CreditBudget`; what
+            may have been billed counts as spent. By default no limit.
+        cache: Keep responses there: a `ResponseCache`, or anything that is a `Cache`. Equal
+            calls under way are then one request. By default every call is sent.
+        allow_unknown: Take a `region` that looks like a misspelt known one. Default False.
         session: An aiohttp session to use, for a proxy or certificates. It is never closed; its
-            headers, cookies and `raise_for_status` have no effect on our requests.
+            headers, cookies and `raise_for_status` have no effect on our requests, its
+            middlewares run.
         trace_configs: aiohttp trace configs for the client's own session.
         on_event: Called with a `RequestEvent` for each attempt, retry, pause and change of pace.
 
@@ -71,60 +79,119 @@ class KeyAPIClient:
         limiter: AbstractAsyncContextManager[Any] | None = None,
         timeout: float = 30.0,
         retry: RetryPolicy = _DEFAULT_RETRY,
-        max_credits: int | None = None,
+        max_credits: int | CreditBudget | None = None,
+        cache: ResponseCache | Cache | None = None,
+        allow_unknown: bool = False,
         session: aiohttp.ClientSession | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
         on_event: Callable[[RequestEvent], None] | None = None,
     ) -> None:
-        key = _api_key(api_key)
-        url = _base_url(base_url)
-        _number("qps", qps, "above 0, or math.inf", ok=lambda value: value > 0)
-        _number("margin", margin, "from 0 to below 1", ok=lambda value: 0 <= value < 1)
-        _number("timeout", timeout, "of seconds above 0", ok=lambda value: value > 0)
-        if max_credits is not None:
-            _number(
-                "max_credits",
-                max_credits,
-                "of credits, whole and not negative, or None",
-                ok=lambda value: isinstance(max_credits, int) and value >= 0,
-            )
-        if not isinstance(retry, RetryPolicy):
-            raise ConfigurationError(f"retry must be a RetryPolicy, not {excerpt(retry)}")
-        if limiter is not None and not isinstance(limiter, AbstractAsyncContextManager):
-            raise ConfigurationError(f"limiter must work with `async with`, not {excerpt(limiter)}")
-        if on_event is not None and (not callable(on_event) or iscoroutinefunction(on_event)):
-            raise ConfigurationError(
-                f"on_event must be a plain function (not a coroutine's), not {excerpt(on_event)}"
-            )
-        if session is not None and trace_configs:
-            raise ConfigurationError(
-                "trace_configs goes with the client's own session: give it to yours instead"
-            )
-        self._qps = qps
-        self._base_url = url
-        self._session = Session(
-            Transport(
-                api_key=key,
-                base_url=url,
-                timeout=timeout,
-                http=session,
-                trace_configs=trace_configs,
-            ),
-            Pacer(qps, margin=margin, adaptive=adaptive, limiter=limiter),
-            retry,
-            max_credits=max_credits,
-            on_event=on_event,
+        key, url = _find_key(api_key), base_url or _address()
+        problem = (
+            _key_problem(key)
+            or _address_problem(url)
+            or _number("qps", qps, "of at least 0.000001, or math.inf", low=1e-6)
+            or _number("margin", margin, "from 0 to below 1", low=0.0, below=1.0)
+            or _call_problem(timeout=timeout, retry=retry, max_credits=max_credits, cache=cache)
+            or _hook_problem(limiter, session, trace_configs, on_event)
         )
-        self.trending = Trending(self._session)
+        if problem:
+            # Or tracebacks that show local variables would show the key, or the URL's password.
+            api_key = key = base_url = url = ""
+            raise ConfigurationError(problem)
+        url = url.rstrip("/")
+        transport = Transport(api_key=key, base_url=url, http=session, trace_configs=trace_configs)
+        pacer = Pacer(qps, margin=margin, adaptive=adaptive, limiter=limiter)
+        pool = Pool(transport, pacer, on_event)
+        options = CallOptions(timeout=timeout, retry=retry, cache=_share(cache, pool))
+        self._qps = qps
+        self._allow_unknown = allow_unknown
+        self._set_up(Session(pool, options, budget=_budget(max_credits)))
+
+    def _set_up(self, session: Session) -> None:
+        self._session = session
+        self.trending = Trending(session, allow_unknown=self._allow_unknown)
+
+    def with_options(
+        self,
+        *,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        retry: RetryPolicy | None = None,
+        max_credits: int | CreditBudget | None = None,
+        priority: float | None = None,
+        cache: ResponseCache | Cache | EllipsisType | None = ...,
+    ) -> Self:
+        """A client whose calls are made in another way: what is given differs, the rest is shared.
+
+        Connections, pace, pause, budget and cache are those of this client; closing this one
+        closes all, and there is nothing else to close.
+
+        Args:
+            timeout: Seconds for one attempt.
+            deadline: Seconds for a whole call, waiting and retries included; for a pager, per
+                page. `DeadlineError` tells when it can't be kept.
+            retry: When to try again.
+            max_credits: Limits what the calls of the new client may cost, beside this one's.
+            priority: Calls of a higher one go first, among equals first come, first served.
+                Default 0.
+            cache: Keep responses there; None for nowhere.
+
+        Returns:
+            The client; its `usage` counts its own calls alone, which are in this one's, too.
+
+        Raises:
+            ConfigurationError: A value can't be right.
+        """
+        before = self._session.options
+        problem = _call_problem(
+            timeout=before.timeout if timeout is None else timeout,
+            retry=before.retry if retry is None else retry,
+            max_credits=max_credits,
+            cache=None if cache is ... else cache,
+            deadline=deadline,
+            priority=priority,
+        )
+        if problem:
+            raise ConfigurationError(problem)
+        options = CallOptions(
+            timeout=before.timeout if timeout is None else timeout,
+            deadline=before.deadline if deadline is None else deadline,
+            retry=before.retry if retry is None else retry,
+            priority=before.priority if priority is None else priority,
+            cache=before.cache if cache is ... else _share(cache, self._session.pool),
+        )
+        made = object.__new__(type(self))
+        made._qps, made._allow_unknown = self._qps, self._allow_unknown
+        made._set_up(
+            Session(self._session.pool, options, budget=_budget(max_credits), parent=self._session)
+        )
+        return made
 
     @property
     def usage(self) -> Usage:
         """Running counts of requests and credits."""
-        return self._session.usage
+        usage, pool = self._session.usage, self._session.pool
+        usage.pace = pool.pacer.pace  # another client of the pool may have changed it
+        return usage
 
-    async def close(self) -> None:
-        """Close the connections; calls still waiting fail with ClientClosedError."""
-        await self._session.close()
+    async def close(self, drain: float = 0.0) -> None:
+        """Close the connections; calls still under way fail with ClientClosedError.
+
+        What `with_options` made is closed with the client it was made of; closing it by itself
+        does nothing.
+
+        Args:
+            drain: Seconds that they are given to end before; no new ones may begin.
+
+        Raises:
+            ClientClosedError: It is used in another event loop.
+            ParameterError: `drain` can't be right.
+        """
+        if not to_float(drain) >= 0:
+            raise ParameterError("drain", drain, "a number of seconds of at least 0")
+        if self._session.parent is None:
+            await self._session.pool.close(drain)
 
     async def __aenter__(self) -> Self:
         return self
@@ -138,8 +205,11 @@ class KeyAPIClient:
         await self.close()
 
     def __repr__(self) -> str:
-        state = " closed" if self._session.closed else ""
-        return f"<KeyAPIClient {self._base_url} qps={self._qps:g}{state}>"
+        session: Session | None = getattr(self, "_session", None)
+        if session is None:
+            return "<KeyAPIClient that could not be made>"
+        state = " closed" if session.pool.closed else ""
+        return f"<KeyAPIClient {session.pool.transport.base_url} qps={self._qps:g}{state}>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -148,38 +218,94 @@ class KeyAPIClient:
         )
 
 
-def _number(name: str, value: object, allowed: str, *, ok: Callable[[float], bool]) -> None:
-    if not ok(to_float(value)):
-        raise ConfigurationError(f"{name} must be a number {allowed}, not {excerpt(value)}")
+def _number(name: str, value: object, allowed: str, *, low: float, below: float = math.inf) -> str:
+    """What is wrong with a number, if something is; one above `low` may be infinite."""
+    number = to_float(value)
+    is_right = low <= number < below or (number == below == math.inf)
+    return "" if is_right else f"{name} must be a number {allowed}, not {excerpt(value)}"
 
 
-def _api_key(given: str | None) -> str:
+def _call_problem(
+    *,
+    timeout: object,
+    retry: object,
+    max_credits: object,
+    cache: object,
+    deadline: object = None,
+    priority: object = None,
+) -> str:
+    """What is wrong with the options of calls, if something is."""
+    budget = max_credits
+    if budget is not None and not isinstance(budget, CreditBudget):
+        is_whole = isinstance(budget, int) and not isinstance(budget, bool) and budget >= 0
+        if not is_whole:
+            allowed = "a whole number of credits that is not negative, a CreditBudget, or None"
+            return f"max_credits must be {allowed}, not {excerpt(budget)}"
+    if not isinstance(retry, RetryPolicy):
+        return f"retry must be a RetryPolicy, not {excerpt(retry)}"
+    if cache is not None and not isinstance(cache, Cache):
+        return f"cache must have the coroutines get and set, not be {excerpt(cache)}"
+    if deadline is not None and (problem := _seconds("deadline", deadline)):
+        return problem
+    if priority is not None and not math.isfinite(to_float(priority)):
+        return f"priority must be a number, not {excerpt(priority)}"
+    return _seconds("timeout", timeout)
+
+
+def _seconds(name: str, value: object) -> str:
+    return _number(name, value, "of seconds above 0", low=5e-324)
+
+
+def _hook_problem(limiter: object, session: object, trace_configs: object, on_event: object) -> str:
+    """What is wrong with what a program lends to the client, if something is."""
+    if limiter is not None and not isinstance(limiter, AbstractAsyncContextManager):
+        return f"limiter must work with `async with`, not {excerpt(limiter)}"
+    if on_event is not None and (not callable(on_event) or iscoroutinefunction(on_event)):
+        return f"on_event must be a plain function (not a coroutine's), not {excerpt(on_event)}"
+    if session is not None and trace_configs:
+        return "trace_configs goes with the client's own session: give it to yours instead"
+    return ""
+
+
+def _budget(max_credits: int | CreditBudget | None) -> CreditBudget | None:
+    return CreditBudget(max_credits) if isinstance(max_credits, int) else max_credits
+
+
+def _share(cache: Cache | None, pool: Pool) -> SharedCache | None:
+    if cache is None:
+        return None
+    if isinstance(cache, ResponseCache):
+        pool.caches.add(cache)
+    return SharedCache(cache, base_url=pool.transport.base_url, api_key=pool.transport.secret)
+
+
+def _find_key(given: object) -> str:
     key = os.environ.get("KEYAPI_TOKEN", "") if given is None else given
-    if not isinstance(key, str) or not key.strip():
-        raise ConfigurationError(
-            "no API key: pass api_key= or set the environment variable KEYAPI_TOKEN"
-        )
-    key = key.strip()
+    return key.strip() if isinstance(key, str) else ""
+
+
+def _key_problem(key: str) -> str:
+    if not key:
+        return "no API key: pass api_key= or set the environment variable KEYAPI_TOKEN"
     if not key.isprintable():
-        raise ConfigurationError(
-            "the API key has characters that no header can hold (a line break, perhaps)"
-        )
-    return key
+        return "the API key has characters that no header can hold (a line break, perhaps)"
+    return ""
 
 
-def _base_url(given: str | None) -> str:
-    url = given or os.environ.get("KEYAPI_BASE_URL") or DEFAULT_BASE_URL
-    problem = ""
+def _address() -> str:
+    names = ("KEYAPI_BASE_URL", "KEYAPI_API_BASE_URL")
+    return next(filter(None, map(os.environ.get, names)), DEFAULT_BASE_URL)
+
+
+def _address_problem(url: object) -> str:
     try:
         problem = _url_problem(url)
     except ValueError as error:
         problem = str(error)
-    if problem:
-        raise ConfigurationError(f"bad base_url (or KEYAPI_BASE_URL): {problem}")
-    return url.rstrip("/")
+    return f"bad base_url (or KEYAPI_BASE_URL): {problem}" if problem else ""
 
 
-def _url_problem(url: str) -> str:
+def _url_problem(url: object) -> str:
     if not isinstance(url, str) or re.search(r"[^!-~]|\\", url):
         return "it must be text, plain ASCII without spaces or backslashes"
     parts = urlsplit(url)

@@ -8,7 +8,8 @@ faster than structuring field by field.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, TypeVar
 
 import attrs
@@ -97,6 +98,35 @@ def attach_all(model: Model, source: Source) -> None:
             attach(inner, source.inside(attribute.name))
 
 
+def from_dict(cls: type[_M], data: Mapping[str, Any]) -> _M:
+    """Make a main model of an item as received, or of what `to_dict` gave.
+
+    Args:
+        cls: The model, such as `Hashtag`.
+        data: The item; it becomes `raw`.
+
+    Raises:
+        InvalidResponseError: It is none; `path` says where.
+    """
+    raw = _without_extra(cls, data)
+    model = structure(raw, cls)
+    attach_all(model, Source(raw))
+    return model
+
+
+def _without_extra(cls: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that `to_dict` puts under `extra` beside the others again."""
+    raw = dict(data)
+    fields = attrs.fields_dict(attrs.resolve_types(cls))
+    if isinstance(raw.get("extra"), dict) and "extra" not in fields:
+        raw |= raw.pop("extra")
+    for name, attribute in fields.items():
+        inner = attribute.type
+        if isinstance(inner, type) and issubclass(inner, Model) and isinstance(raw.get(name), dict):
+            raw[name] = _without_extra(inner, raw[name])
+    return raw
+
+
 def wire_params(query: Query[Any]) -> dict[str, str]:
     """Give the query parameters as the wire has them: strings, in the documented order."""
     params: dict[str, str] = converter.unstructure(query)
@@ -128,6 +158,11 @@ def _with_extra(cls: type[Model]) -> Callable[[Model], dict[str, Any]]:
         return {**known(model), "extra": model.extra}
 
     return unstructure
+
+
+@converter.register_unstructure_hook
+def _in_words(at: datetime) -> str:
+    return at.isoformat()
 
 
 @converter.register_unstructure_hook_factory(lambda cls: attrs.has(cls) and issubclass(cls, Query))

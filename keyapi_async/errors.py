@@ -35,12 +35,16 @@ class KeyAPIError(Exception):
         super().__init__(message)
 
     def __str__(self) -> str:
-        notes = [f"GET {self.endpoint}"] if self.endpoint else []
+        query = "&".join(f"{name}={value}" for name, value in self.params.items())
+        notes = [f"GET {self.endpoint}{'?' * bool(query)}{query}"] if self.endpoint else []
         if self.attempts > 1:
             notes.append(f"{self.attempts} attempts")
         if self.request_id:
             notes.append(f"request id {self.request_id}")
         return f"{self._what()} [{', '.join(notes)}]" if notes else self._what()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self}>"
 
     def _what(self) -> str:
         return str(self.args[0])
@@ -79,7 +83,26 @@ class ParameterError(KeyAPIError, ValueError):
 
 
 class CreditBudgetError(KeyAPIError):
-    """The next attempt could pass `max_credits`. It was not sent."""
+    """The next attempt could pass the budget. It was not sent.
+
+    Attributes:
+        retry_after: Seconds until a rolling budget has room for it again.
+    """
+
+    retry_after: float | None = None
+
+
+class DeadlineError(KeyAPIError, TimeoutError):
+    """A call could not be answered within its `deadline`.
+
+    Attributes:
+        last_error: What the last attempt failed with, if there was one.
+        retry_after: Seconds that had to be waited for a pause, a backoff or the queue, if that
+            is why it couldn't.
+    """
+
+    last_error: KeyAPIError | None = None
+    retry_after: float | None = None
 
 
 class PaginationError(KeyAPIError):

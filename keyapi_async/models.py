@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from attrs import fields_dict, frozen
 
-from .raw import Received, source_of
+from .raw import Received, moment, source_of
 
 _T = TypeVar("_T")
 
@@ -161,6 +161,16 @@ class Detail(Model):
     def request_id(self) -> str | None:
         """The server's id of the answer."""
         return source_of(self).request_id
+
+    @property
+    def retrieved_at(self) -> datetime | None:
+        """When the answer came, in UTC; None if this was made by hand."""
+        return moment(source_of(self).retrieved_at)
+
+    @property
+    def from_cache(self) -> bool:
+        """Whether it took no request of its own."""
+        return source_of(self).from_cache
 
 
 @frozen(kw_only=True)

@@ -7,6 +7,8 @@ guess from being punished over and over: it steps down after repeated 429s and c
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 import logging
 import math
 from contextlib import AbstractAsyncContextManager
@@ -14,8 +16,6 @@ from typing import Any
 
 from aiolimiter import AsyncLimiter
 from attrs import define, frozen
-
-from .retry import DEFAULT_PAUSE
 
 logger = logging.getLogger("keyapi_async")
 
@@ -101,7 +101,7 @@ class Slot:
 
 
 class Pacer:
-    """Gives each attempt its slot, first come, first served.
+    """Gives each attempt its slot: the highest priority first, then first come, first served.
 
     Args:
         qps: Most requests per second; `math.inf` for no pace at all.
@@ -125,32 +125,99 @@ class Pacer:
         self._guard = None if unpaced else Guard(ceiling=qps, pace=qps)
         self._adaptive = adaptive
         self._limiter = self._bucket(self._guard.pace) if self._guard else None
-        # aiolimiter lets a newcomer overtake a waiter that is just waking; the lock doesn't.
-        self._lock = asyncio.Lock()
         self._slots = 0
+        # aiolimiter lets a newcomer overtake a waiter that is just waking: one at a time asks it.
+        self._is_asking = False
+        self._queue: list[tuple[float, int, asyncio.Future[Slot | None]]] = []
+        self._tickets = itertools.count()
 
     @property
-    def pace(self) -> float:
-        """Requests per second allowed at the moment; infinite where a limiter or nothing rules."""
+    def pace(self) -> float | None:
+        """Requests per second allowed at the moment; None where a limiter rules."""
+        if self._shared is not None:
+            return None
         return self._guard.pace if self._guard else math.inf
 
-    async def acquire(self) -> Slot:
+    def pause_left(self) -> float:
+        """Seconds until the pause is over."""
+        return max(self.paused_until - asyncio.get_running_loop().time(), 0.0)
+
+    def least_wait(self, priority: float) -> float:
+        """Seconds that a call of that priority waits at least: for a pause, for those before it."""
+        pause = self.pause_left()
+        if self._guard is None:
+            return pause
+        ahead = sum(-place >= priority and not grant.done() for place, _, grant in self._queue)
+        return pause + ahead / self._guard.ceiling
+
+    async def acquire(self, priority: float = 0.0) -> Slot:
         """Wait for the permission to send one request; `release` gives it back."""
+        if self._is_asking:
+            slot = await self._line_up(priority)
+            if slot is not None:
+                return slot
+        self._is_asking = True
+        try:
+            slot = await self._next_slot()
+            # Whoever came meanwhile and goes first takes it, and we ask for another.
+            while self._shared is None and self._first_priority() > priority:
+                self._give(slot)
+                slot = await self._next_slot()
+            return slot
+        finally:
+            self._stop_asking()
+
+    async def _line_up(self, priority: float) -> Slot | None:
+        """Wait to be given a slot, or (None) to be the one who asks for the next."""
+        grant: asyncio.Future[Slot | None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._queue, (-priority, next(self._tickets), grant))
+        try:
+            return await grant
+        except asyncio.CancelledError:
+            if not grant.cancelled():  # it came in the very moment
+                slot = grant.result()
+                if slot is None:
+                    self._stop_asking()
+                else:
+                    self._pass_on(slot)
+            raise
+
+    def _pass_on(self, slot: Slot) -> None:
+        """Give the first in the queue a slot that nobody used, unless a pause has begun."""
+        if self._first_priority() > -math.inf and not self.pause_left():
+            self._give(slot)
+
+    def _first_priority(self) -> float:
+        """That of the first in the queue; those who left it are dropped."""
+        while self._queue and self._queue[0][2].done():
+            heapq.heappop(self._queue)
+        return -self._queue[0][0] if self._queue else -math.inf
+
+    def _give(self, slot: Slot | None) -> None:
+        """Give the first in the queue a slot, or the right to ask for the next one."""
+        heapq.heappop(self._queue)[2].set_result(slot)
+
+    def _stop_asking(self) -> None:
+        if self._first_priority() > -math.inf:
+            self._give(None)
+        else:
+            self._is_asking = False
+
+    async def _next_slot(self) -> Slot:
         loop = asyncio.get_running_loop()
-        async with self._lock:
-            while True:
-                while (wait := self.paused_until - loop.time()) > 0:  # noqa: ASYNC110 - it may grow
-                    await asyncio.sleep(wait)
-                if self._shared is not None:
-                    await self._shared.__aenter__()
-                elif self._limiter is not None:
-                    await self._paced(self._limiter)
-                now = loop.time()
-                if now >= self.paused_until:
-                    self._slots += 1
-                    return Slot(now, self._slots)
-                if self._shared is not None:  # it came in a pause: give it back
-                    await self._shared.__aexit__(None, None, None)
+        while True:
+            while (wait := self.pause_left()) > 0:  # noqa: ASYNC110 - it may grow
+                await asyncio.sleep(wait)
+            if self._shared is not None:
+                await self._shared.__aenter__()
+            elif self._limiter is not None:
+                await self._paced(self._limiter)
+            now = loop.time()
+            if now >= self.paused_until:
+                self._slots += 1
+                return Slot(now, self._slots)
+            if self._shared is not None:  # it came in a pause: give it back
+                await self._shared.__aexit__(None, None, None)
 
     async def release(self) -> None:
         """Tell a shared limiter that the request has ended."""
@@ -161,19 +228,27 @@ class Pacer:
         except Exception:
             logger.exception("the limiter failed after a request; its answer is kept")
 
-    def refused(self, slot: Slot, retry_after: float | None) -> float | None:
+    async def give_back(self, slot: Slot) -> None:
+        """Let somebody else have a slot that was not used."""
+        if self._shared is None:
+            self._pass_on(slot)
+        else:
+            await self.release()
+
+    def refused(self, slot: Slot, retry_after: float | None, pause: float) -> float | None:
         """Make every call wait after a 429.
 
         Args:
             slot: That of the refused request.
             retry_after: Seconds the server asks for.
+            pause: Seconds to wait if it asks for none.
 
         Returns:
             Seconds of the pause, or None if this 429 belongs to a pause already begun.
         """
         now = asyncio.get_running_loop().time()
-        # 0, or a date gone by on a clock that differs, is no reason to go on without a pause.
-        until = now + max(retry_after or DEFAULT_PAUSE, MIN_PAUSE)
+        # 0, or a date gone by, is no reason to go on without a pause.
+        until = now + max(retry_after or pause, min(pause, MIN_PAUSE))
         if slot.at < self.paused_until:
             if retry_after is not None:
                 self.paused_until = max(self.paused_until, until)

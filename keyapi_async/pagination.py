@@ -1,4 +1,4 @@
-"""Pages of a list, and the pager that follows them: loses, repeats and wastes nothing.
+"""The pager, which follows the pages of a list: loses, repeats and wastes nothing.
 
 The state lives in the pager, not in its generators: a generator that raised is finished, but
 iterating the pager again goes on where it stopped.
@@ -22,58 +22,15 @@ from attrs import field, frozen
 
 from .converter import converter, filters, wire_params
 from .errors import PaginationError, ParameterError
-from .models import Pagination
-from .protocol import Answer
+from .pages import Page
 from .queries import MAX_LIMIT, ItemT, ListQuery, Whole, whole_number
-from .raw import Received, Source, attach, loads, source_of
+from .raw import attach, loads, source_of
 
 _Y = TypeVar("_Y")
 _Claim: TypeAlias = "list[weakref.ref[AsyncGenerator[Any, None]]]"
 
 STALE_PAGES = 2
 """So many pages in a row without a new id mean that the server repeats itself."""
-
-
-@frozen(kw_only=True)
-class Page(Received, Generic[ItemT]):
-    """One page of a list; both shapes of `data.pagination` give the same.
-
-    `raw` is the whole `data`.
-
-    Attributes:
-        items: The items, in order.
-        number: Number of the page as the server says, from 1.
-        size: The page size asked for, as the server echoes it.
-        total: How many items the list has, as the server says. A hint: it can be wrong.
-        has_more: Whether another page follows.
-        request_id: The server's id of the answer.
-    """
-
-    items: tuple[ItemT, ...]
-    number: int
-    has_more: bool
-    size: int | None = None
-    total: int | None = None
-    request_id: str | None = None
-
-
-def page_from(answer: Answer[Any], query: ListQuery[ItemT]) -> Page[ItemT]:
-    """Make the page of an answer."""
-    items: tuple[ItemT, ...] = getattr(answer.data, query.data_key)
-    place: Pagination = answer.data.pagination
-    source = Source(answer.body, query.data_key)
-    for position, item in enumerate(items):
-        attach(item, source, position)
-    page = Page(
-        items=items,
-        number=place.page,
-        size=place.limit if place.size is None else place.size,
-        total=place.total_count if place.total is None else place.total,
-        has_more=place.has_more,
-        request_id=answer.request_id,
-    )
-    attach(page, source.inside(""))
-    return page
 
 
 class StopReason(enum.StrEnum):
@@ -186,6 +143,10 @@ class Pager(Generic[ItemT]):
         self._collected: list[ItemT] = []
         if start is not None:
             self._resume(start if isinstance(start, Checkpoint) else Checkpoint.parse(start))
+
+    def __repr__(self) -> str:
+        state = self.stop_reason or f"at page {self._next}"
+        return f"<Pager of {self._query.name}: {len(self._seen)} items, {state}>"
 
     def __aiter__(self) -> AsyncGenerator[ItemT, None]:
         """Iterate over the items."""

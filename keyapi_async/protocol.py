@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
+from functools import lru_cache
 from typing import Any, Generic, NoReturn, TypeVar
 
 import msgspec
@@ -27,12 +30,14 @@ class Response:
         body: The body, or what came of it.
         retry_after: The Retry-After header in seconds, if it had one.
         fault: Why the body is not whole, if it isn't.
+        retrieved_at: When it came, in Unix seconds.
     """
 
     status: int
     body: bytes
     retry_after: float | None = None
     fault: str | None = None
+    retrieved_at: float | None = None
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -55,12 +60,16 @@ class Answer(Generic[_T]):
             (`msgspec.Raw`) or decoded.
         request_id: The server's id of the answer.
         body: The whole body.
+        retrieved_at: When it came, in Unix seconds.
+        from_cache: Whether it took no request of its own.
     """
 
     status: int
     data: _T
     request_id: str | None
     body: bytes = b""
+    retrieved_at: float | None = None
+    from_cache: bool = False
 
 
 def decode(response: Response, shape: type[Any] = msgspec.Raw, *, secret: str = "") -> Answer[Any]:
@@ -91,7 +100,13 @@ def decode(response: Response, shape: type[Any] = msgspec.Raw, *, secret: str = 
     request_id = envelope.requestId
     request_id = _redact_text(request_id, secret) if isinstance(request_id, str) else None
     if envelope.code == 0 and status < 400:
-        return Answer(status=status, data=envelope.data, request_id=request_id, body=response.body)
+        return Answer(
+            status=status,
+            data=envelope.data,
+            request_id=request_id,
+            body=response.body,
+            retrieved_at=response.retrieved_at,
+        )
     raise _api_error(response, envelope, request_id, secret)
 
 
@@ -162,16 +177,43 @@ def _reject(response: Response, why: str, secret: str) -> NoReturn:
 def redact(body: bytes, secret: str) -> bytes:
     """The first bytes of a body, for an error to hold; a secret it echoes is struck out."""
     if secret:
-        for form in (
-            secret,
-            json.dumps(secret)[1:-1],
-            json.dumps(secret, ensure_ascii=False)[1:-1],
-        ):
-            body = body.replace(form.encode(), b"***")
+        body = _spellings(secret).sub(b"***", body)
         begun = (secret[:size].encode() for size in range(len(secret) - 1, 3, -1))
         body = body.removesuffix(next(filter(body.endswith, begun), b""))  # cut off within it
     return body[:MAX_EXCERPT]
 
 
+def echoes(body: bytes, secret: str) -> bool:
+    """Whether a body holds the secret, however it is spelt."""
+    return _spellings(secret).search(body) is not None
+
+
 def _redact_text(text: str, secret: str) -> str:
-    return text.replace(secret, "***")[:MAX_EXCERPT] if secret else text[:MAX_EXCERPT]
+    if secret:
+        data = text.encode(errors="surrogatepass")
+        text = _spellings(secret).sub(b"***", data).decode(errors="surrogatepass")
+    return text[:MAX_EXCERPT]
+
+
+@lru_cache(maxsize=16)
+def _spellings(secret: str) -> re.Pattern[bytes]:
+    """A secret as it is, or with some of its characters escaped as JSON, a URL or HTML may."""
+    return re.compile(b"".join(map(_spellings_of, secret)))
+
+
+def _spellings_of(char: str) -> bytes:
+    if char.isascii() and char.isalnum():
+        return char.encode()  # which nobody escapes
+    escapes = {
+        f"\\{char}",
+        json.dumps(char)[1:-1],
+        f"\\u{ord(char):04x}",
+        "".join(f"%{byte:02x}" for byte in char.encode()),
+        html.escape(char),
+        f"&#{ord(char)};",
+        f"&#x{ord(char):x};",
+        "+" if char == " " else char,
+    }
+    longest_first = sorted(escapes - {char}, key=len, reverse=True)
+    forms = b"|".join(re.escape(escape.encode()) for escape in longest_first)
+    return b"(?:(?i:%b)|%b)" % (forms, re.escape(char.encode()))

@@ -10,7 +10,9 @@ import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Generic, Literal, TypeAlias, TypeVar
+from urllib.parse import urlencode
 
+import attrs
 from attrs import field, frozen
 
 from .errors import ParameterError
@@ -179,6 +181,11 @@ class Query(Generic[ItemT]):
     item: ClassVar[type[Model]]
     item_key: ClassVar[str]
     regions: ClassVar[Mapping[str, str]]
+
+    @property
+    def cache_key(self) -> str:
+        """What makes it the query it is, as text: the same for equal queries."""
+        return f"{self.path}?{urlencode(sorted(attrs.asdict(self).items()))}"
 
     @classmethod
     def id_of(cls, item: ItemT) -> str:

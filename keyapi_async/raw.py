@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import msgspec
 
 _set = object.__setattr__
+
+
+def moment(seconds: float | None) -> datetime | None:
+    """Unix seconds as a moment in UTC; none for none."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def loads(body: bytes) -> Any:
@@ -54,19 +60,37 @@ class Source:
         data: The whole body as it came, or decoded data.
         key: Where in the data the items are, or the object; empty for the data itself.
         request_id: The server's id of the answer.
+        retrieved_at: When it came, in Unix seconds.
+        from_cache: Whether it took no request of its own.
     """
 
-    __slots__ = ("_data", "_items", "_key", "request_id")
+    __slots__ = ("_data", "_items", "_key", "from_cache", "request_id", "retrieved_at")
 
-    def __init__(self, data: Any, key: str = "", request_id: str | None = None) -> None:
+    def __init__(
+        self,
+        data: Any,
+        key: str = "",
+        *,
+        request_id: str | None = None,
+        retrieved_at: float | None = None,
+        from_cache: bool = False,
+    ) -> None:
         self._data = data
         self._key = key
         self._items: list[msgspec.Raw] | None = None
         self.request_id = request_id
+        self.retrieved_at = retrieved_at
+        self.from_cache = from_cache
 
     def inside(self, key: str) -> Source:
         """The same answer, for the object of that name in its data, or for the data itself."""
-        return Source(self._data, key, self.request_id)
+        return Source(
+            self._data,
+            key,
+            request_id=self.request_id,
+            retrieved_at=self.retrieved_at,
+            from_cache=self.from_cache,
+        )
 
     @property
     def data(self) -> Any:
@@ -136,7 +160,9 @@ class Received:
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {a.alias: getattr(self, a.name) for a in type(self).__attrs_attrs__}  # type: ignore[attr-defined]
-        return _rebuild, (type(self), fields, self.raw, source_of(self).request_id)
+        source = source_of(self)
+        told = (source.request_id, source.retrieved_at, source.from_cache)
+        return _rebuild, (type(self), fields, self.raw, told)
 
 
 def attach(received: Received, source: Source, position: int | None = None) -> None:
@@ -158,8 +184,12 @@ def position_of(received: Received) -> int:
 
 
 def _rebuild(
-    cls: type[Received], fields: dict[str, Any], raw: dict[str, Any], request_id: str | None
+    cls: type[Received],
+    fields: dict[str, Any],
+    raw: dict[str, Any],
+    told: tuple[str | None, float | None, bool],
 ) -> Received:
     made = cls(**fields)
-    attach(made, Source(raw, request_id=request_id))
+    request_id, at, from_cache = told
+    attach(made, Source(raw, request_id=request_id, retrieved_at=at, from_cache=from_cache))
     return made

@@ -6,6 +6,7 @@ region code and any industry id.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 REGIONS: Final[dict[str, str]] = {
@@ -133,3 +134,24 @@ INDUSTRIES: Final[dict[str, str]] = {
     "29000000000": "Health",
 }
 """First-level industries: `industry_id` and name."""
+
+_SPELLINGS: Final[dict[str, str]] = {"UK": "GB", "USA": "US", "UAE": "AE", "ENGLAND": "GB"}
+
+
+def likely_region(text: str, known: Iterable[str]) -> str | None:
+    """The known region that an unknown spelling is likely meant to be: `GB` for `uk`.
+
+    Args:
+        text: What was given.
+        known: The codes known for the endpoint.
+
+    Returns:
+        The code; None if the text is a known code itself, or resembles none.
+    """
+    codes = {code.upper(): code for code in known}
+    if text in codes.values():
+        return None
+    bare = text.strip().upper()
+    names = {REGIONS.get(code, code).upper(): code for code in codes.values()}
+    found = codes.get(bare) or codes.get(_SPELLINGS.get(bare, "")) or names.get(bare)
+    return found or codes.get(bare.partition(",")[0])

@@ -5,16 +5,13 @@ from __future__ import annotations
 import enum
 import math
 import random
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from attrs import Attribute, define, field, frozen
 
 from .errors import KeyAPIError, ParameterError, RateLimitError, ServerError, TransportError
-
-DEFAULT_PAUSE = 1.0
-"""Seconds to wait after a 429 that doesn't say how long."""
 
 
 class Failure(enum.Enum):
@@ -77,6 +74,7 @@ class RetryPolicy:
         unavailable: Retries after 502, 503 and 504.
         maybe_billed: Retries of what may already have been billed (500, reset, timeout).
         backoff: Seconds before the first retry; doubled each time, with jitter of up to half.
+        pause: Seconds that every call waits after a 429 that doesn't say how long.
     """
 
     rate_limit_deadline: float = field(default=60.0, validator=_not_negative)
@@ -85,6 +83,7 @@ class RetryPolicy:
     unavailable: int = field(default=3, validator=_whole)
     maybe_billed: int = field(default=1, validator=_whole)
     backoff: float = field(default=0.5, validator=_not_negative)
+    pause: float = field(default=1.0, validator=_not_negative)
 
     def allowed(self, failure: Failure) -> int:
         """How many retries this kind of failure gets (429s go by time instead)."""
@@ -129,26 +128,27 @@ class RetryBudget:
         self.tokens = min(self.tokens + 1, self.CAPACITY)
 
 
-def parse_retry_after(value: str | None, *, now: float) -> float | None:
+def parse_retry_after(value: str, *, now: float) -> float | None:
     """Seconds to wait by a Retry-After header, or None if it says nothing usable.
 
     Args:
         value: The header: seconds or an HTTP date.
-        now: The wall clock, in Unix seconds, against which a date counts.
+        now: The time, in Unix seconds, against which a date counts.
     """
-    if value is None or len(value) > 64:
+    if len(value) > 64:
         return None
     try:
         seconds = float(value)
     except ValueError:
-        return _until(value, now)
+        at = parse_date(value)
+        return None if at is None else max(at - now, 0.0)
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
-def _until(date: str, now: float) -> float | None:
+def parse_date(value: str) -> float | None:
+    """Unix seconds of an HTTP date, or None if it is none."""
     try:
-        moment = parsedate_to_datetime(date)
+        moment = parsedate_to_datetime(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max((moment - datetime.fromtimestamp(now, UTC)).total_seconds(), 0.0)

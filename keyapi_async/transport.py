@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import aiohttp
 from aiohttp import hdrs
@@ -24,7 +24,7 @@ from .errors import (
     TransportError,
 )
 from .protocol import Response
-from .retry import parse_retry_after
+from .retry import parse_date, parse_retry_after
 
 MAX_BODY = 16 * 2**20
 """The longest body taken, in bytes after decompression."""
@@ -38,7 +38,6 @@ class Transport:
     Args:
         api_key: The secret.
         base_url: Scheme, host and perhaps a path prefix.
-        timeout: Seconds for one attempt, connecting and reading the body included.
         http: A borrowed session; it is never closed, and its headers and cookies are not sent.
         trace_configs: For a session of our own.
     """
@@ -48,13 +47,11 @@ class Transport:
         *,
         api_key: str,
         base_url: str,
-        timeout: float,
         http: aiohttp.ClientSession | None,
         trace_configs: Sequence[aiohttp.TraceConfig],
     ) -> None:
         self.secret = api_key
         self.base_url = base_url
-        self.timeout = timeout
         self.headers = {
             hdrs.HOST: base_url.partition("://")[2].partition("/")[0],
             hdrs.AUTHORIZATION: f"Bearer {api_key}",
@@ -63,6 +60,8 @@ class Transport:
             hdrs.ACCEPT_ENCODING: "gzip, deflate",
         }
         self.foreign = [] if http is None else [*http.headers, "Cookie"]
+        # Ours would take the place of the session's own; there is no public way to ask for them.
+        self.lent: tuple[aiohttp.ClientMiddlewareType, ...] = getattr(http, "_middlewares", ())
         self._http = http
         self._owned = http is None
         self._trace_configs = list(trace_configs)
@@ -109,18 +108,23 @@ class Attempt:
         """Whether the request may have left this machine."""
         return self._request is not None and self._request.response is not None
 
-    async def send(self, path_and_query: str) -> Response | KeyAPIError:
-        """Send a GET and read its answer; failures to do so are returned, not raised."""
+    async def send(self, path_and_query: str, seconds: float) -> Response | KeyAPIError:
+        """Send a GET and read its answer; failures to do so are returned, not raised.
+
+        Args:
+            path_and_query: What to get.
+            seconds: Time for all of it, connecting and reading the body included.
+        """
         transport = self._transport
         http = transport.open()
         failure: KeyAPIError
-        limit = asyncio.timeout(transport.timeout)
+        limit = asyncio.timeout(seconds)
         try:
             async with limit:
                 transport.under_way.add(limit)
                 async with http.get(
                     URL(transport.base_url + path_and_query, encoded=True),
-                    middlewares=(self._middleware,),
+                    middlewares=(*transport.lent, self._middleware),
                     timeout=_NO_TIMEOUT,
                     allow_redirects=False,
                     raise_for_status=False,
@@ -128,7 +132,7 @@ class Attempt:
                 ) as response:
                     return await _read(response)
         except TimeoutError:
-            failure = RequestTimeoutError(f"no answer within {transport.timeout:g} s")
+            failure = RequestTimeoutError(f"no answer within {seconds:g} s")
         except (aiohttp.ClientError, OSError) as error:
             failure = _failure(error, transport.secret)
         finally:
@@ -167,9 +171,17 @@ async def _read(response: aiohttp.ClientResponse) -> Response:
     return Response(
         status=response.status,
         body=b"".join(chunks),
-        retry_after=parse_retry_after(response.headers.get(hdrs.RETRY_AFTER), now=time.time()),
+        retry_after=_retry_after(response.headers),
         fault=fault,
+        retrieved_at=time.time(),
     )
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """A date in it counts against the answer's own: the server's clock may differ from ours."""
+    if (value := headers.get(hdrs.RETRY_AFTER)) is None:
+        return None
+    return parse_retry_after(value, now=parse_date(headers.get(hdrs.DATE, "")) or time.time())
 
 
 def _failure(error: Exception, secret: str) -> KeyAPIError:
@@ -178,7 +190,7 @@ def _failure(error: Exception, secret: str) -> KeyAPIError:
     match error:
         case aiohttp.ClientHttpProxyError():
             failure = TransportError(f"the proxy refused with status {error.status}")
-            failure.permanent = True
+            failure.permanent = error.status not in (502, 503, 504)
         case aiohttp.ClientResponseError():
             what = re.sub(r"(?s)[^\w -].*", "", error.message.replace(secret, "***"))
             return InvalidResponseError(f"the answer is not HTTP: {what.strip()}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, TypedDict, Unpack
+from typing import Any, NoReturn, TypedDict, TypeVar, Unpack
 
-from .converter import attach_all
+from .converter import attach_all, wire_params
+from .errors import ParameterError
 from .models import Hashtag, HashtagDetail, MusicDetail, Sound, Video
-from .pagination import Checkpoint, Page, Pager, page_from
+from .pages import Page, page_from
+from .pagination import Checkpoint, Pager
 from .protocol import Answer
 from .queries import (
     ALL_REGIONS,
@@ -22,11 +24,15 @@ from .queries import (
     MusicQuery,
     OrderBy,
     Period,
+    Query,
     VideosQuery,
     Whole,
 )
 from .raw import Source
+from .reference import likely_region
 from .session import Session
+
+QueryT = TypeVar("QueryT", bound=Query[Any])
 
 
 class Paging(TypedDict, total=False):
@@ -66,8 +72,9 @@ class Trending:
         ClientClosedError: The client is closed, or belongs to another event loop.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, allow_unknown: bool = False) -> None:
         self._session = session
+        self._allow_unknown = allow_unknown
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a KeyAPIClient can't be pickled or copied, nor what hangs on it")
@@ -105,7 +112,7 @@ class Trending:
             industry_id=industry_id,
             new_to_top_100=new_to_top_100,
         )
-        return await self.page(query)
+        return await self.page(self._check(query))
 
     async def hashtag_detail(
         self,
@@ -126,7 +133,7 @@ class Trending:
             KeyAPIError: As listed for the class; NotFoundError for an unknown hashtag.
         """
         query = HashtagDetailQuery(period=period, region=region, hashtag_name=hashtag_name)
-        return await self.detail(query)
+        return await self.detail(self._check(query))
 
     async def videos(
         self,
@@ -151,7 +158,7 @@ class Trending:
             KeyAPIError: As listed for the class.
         """
         query = VideosQuery(page=page, period=period, limit=limit, region=region, order_by=order_by)
-        return await self.page(query)
+        return await self.page(self._check(query))
 
     async def music(
         self,
@@ -188,7 +195,7 @@ class Trending:
             new_to_top_100=new_to_top_100,
             commercial_music=commercial_music,
         )
-        return await self.page(query)
+        return await self.page(self._check(query))
 
     async def music_detail(
         self,
@@ -209,7 +216,7 @@ class Trending:
             KeyAPIError: As listed for the class; NotFoundError for an unknown sound.
         """
         query = MusicDetailQuery(period=period, region=region, clip_id=clip_id)
-        return await self.detail(query)
+        return await self.detail(self._check(query))
 
     def iter_hashtags(
         self,
@@ -239,7 +246,7 @@ class Trending:
             industry_id=industry_id,
             new_to_top_100=new_to_top_100,
         )
-        return self.iterate(query, **paging)
+        return self.iterate(self._check(query), **paging)
 
     def iter_videos(
         self,
@@ -265,7 +272,7 @@ class Trending:
             region=region,
             order_by=order_by,
         )
-        return self.iterate(query, **paging)
+        return self.iterate(self._check(query), **paging)
 
     def iter_music(
         self,
@@ -297,12 +304,21 @@ class Trending:
             new_to_top_100=new_to_top_100,
             commercial_music=commercial_music,
         )
-        return self.iterate(query, **paging)
+        return self.iterate(self._check(query), **paging)
+
+    def _check(self, query: QueryT) -> QueryT:
+        """Refuse a region that looks like a misspelt known one."""
+        region = wire_params(query)["region"]
+        likely = None if self._allow_unknown else likely_region(region, query.regions)
+        if likely is not None:
+            allowed = f"{likely!r} (allow_unknown=True lets any other pass)"
+            raise ParameterError("region", region, allowed)
+        return query
 
     # -- by descriptor: what the methods above are made of ------------------------------------
 
     async def page(self, query: ListQuery[ItemT]) -> Page[ItemT]:
-        """One page of any list, by its query.
+        """One page of any list, by its query, whose region is sent as it is.
 
         Raises:
             KeyAPIError: As listed for the class.
@@ -333,5 +349,12 @@ class Trending:
 def detail_from(answer: Answer[Any], query: DetailQuery[ItemT]) -> ItemT:
     """Make the detail of an answer."""
     item: ItemT = getattr(answer.data, query.data_key) if query.data_key else answer.data
-    attach_all(item, Source(answer.body, query.data_key, answer.request_id))
+    source = Source(
+        answer.body,
+        query.data_key,
+        request_id=answer.request_id,
+        retrieved_at=answer.retrieved_at,
+        from_cache=answer.from_cache,
+    )
+    attach_all(item, source)
     return item

@@ -25,6 +25,7 @@ from keyapi_async import (
     RetryPolicy,
     ServerError,
 )
+from keyapi_async.budget import CREDITS_PER_REQUEST
 from keyapi_async.queries import MAX_LIMIT
 from keyapi_async.sandbox import Fault, Sandbox, ledger
 from keyapi_async.sandbox.endpoints import (
@@ -36,7 +37,6 @@ from keyapi_async.sandbox.endpoints import (
     find_list,
     parse_query,
 )
-from keyapi_async.usage import CREDITS_PER_REQUEST
 from tests.core.documented_bodies import LISTS, example
 from tests.core.documented_queries import DEFAULTS, PATHS, wire
 from tests.core.one_answer import read

@@ -21,7 +21,7 @@ from keyapi_async.cli import main
 from keyapi_async.sandbox import Fault, Sandbox
 
 ROOT = Path(__file__).parent.parent
-GUIDES = [ROOT / "README.md", *sorted(ROOT.glob("keyapi_async/*/README.md"))]
+GUIDES = [ROOT / "README.md", *sorted((ROOT / "keyapi_async").glob("**/README.md"))]
 COMMAND = re.compile(r"(?:^|^\$ |&& )(keyapi .*)$")
 
 

@@ -10,8 +10,8 @@ from typing import Any, Final, TextIO
 
 from attrs import field, frozen
 
+from keyapi_async.budget import CREDITS_PER_REQUEST
 from keyapi_async.converter import from_json
-from keyapi_async.usage import CREDITS_PER_REQUEST
 
 from .database import Database, StoreError, no_crawl, parsing, reading
 from .exports import Exported, Selection, SnapshotChoice, export_files, find_pages

@@ -72,10 +72,6 @@ class Crawl:
     Run it again, however it ended, and it goes on with what is missing. When nothing is, it
     sends nothing.
 
-    What the file says of requests and credits is the difference that the runs made to
-    `client.usage`: what else is asked of the same client meanwhile is in it. Use a client of its
-    own where that matters.
-
     Args:
         client: Sends the requests; its `max_credits` bounds what is spent.
         plan: The queries; None to go on with those of the file.
@@ -102,7 +98,7 @@ class Crawl:
         on_start: Callable[[Progress], None] | None = None,
         **options: Unpack[CrawlOptions],
     ) -> None:
-        self._client = client
+        self._client = client.with_options(cache=None)  # whose usage is the crawl's alone
         self._path = Path(path)
         self._request = make_request(plan, options)
         self._concurrency = concurrency_for(client.usage.pace, concurrency)
@@ -305,7 +301,7 @@ async def crawl(
     )
     sink = StreamSink(plan, options)
     workers = Workers(
-        client,
+        client.with_options(cache=None),
         sink,
         options,
         concurrency=concurrency,

@@ -14,10 +14,10 @@ from typing import Any, TypeAlias
 import attrs
 from attrs import frozen
 
+from keyapi_async.budget import CREDITS_PER_REQUEST
 from keyapi_async.converter import wire_params
 from keyapi_async.errors import ParameterError
 from keyapi_async.queries import ENDPOINTS, ListQuery, Query
-from keyapi_async.usage import CREDITS_PER_REQUEST
 
 from .jobs import Job, Options
 

@@ -17,12 +17,13 @@ from zoneinfo import ZoneInfo
 import attrs
 from attrs import frozen
 
+from keyapi_async.budget import CREDITS_PER_REQUEST
 from keyapi_async.converter import filters, wire_params
 from keyapi_async.errors import ParameterError
 from keyapi_async.pagination import Checkpoint
 from keyapi_async.queries import DetailQuery, ListQuery, Query, whole_number
 from keyapi_async.raw import position_of
-from keyapi_async.usage import CREDITS_PER_REQUEST, Usage
+from keyapi_async.usage import Usage
 
 from .database import Database, parsing
 from .jobs import NEW_DETAILS, Batch, Clock, Failure, Job, Options, Outcome

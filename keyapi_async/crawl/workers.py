@@ -56,7 +56,7 @@ MAX_CONCURRENCY: Final = 10_000
 """The most a pace makes of itself: one set sky-high is no pace."""
 
 
-def concurrency_for(pace: float, wanted: int | None = None) -> int:
+def concurrency_for(pace: float | None, wanted: int | None = None) -> int:
     """How many lists to work on at once: what is wanted, or enough for answers of two seconds.
 
     Raises:
@@ -64,7 +64,7 @@ def concurrency_for(pace: float, wanted: int | None = None) -> int:
     """
     if wanted is not None:
         return whole_number("concurrency", wanted, 1)
-    if math.isinf(pace):
+    if pace is None or math.isinf(pace):
         return UNPACED_CONCURRENCY
     return max(8, math.ceil(min(2 * pace, MAX_CONCURRENCY)))
 

@@ -31,13 +31,13 @@ async def opened(
 @contextmanager
 def audited(client: KeyAPIClient, sandbox: Sandbox) -> Iterator[None]:
     """Hold the client's books against the server's at every single turn of the event loop."""
-    limit = client._session._max_credits
+    limits = [budget.credits for budget in client._session.budgets if not budget.per]
     wrong = list[str]()
 
     def audit() -> None:
         usage, bill = client.usage, sandbox.credits_spent
         most = usage.credits_spent + usage.credits_at_risk
-        if not usage.credits_spent <= bill <= most or most > (most if limit is None else limit):
+        if not usage.credits_spent <= bill <= most or most > min(limits, default=most):
             wrong.append(f"{bill} billed, {usage}")
 
     selector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]

@@ -16,5 +16,5 @@ async def no_task_left() -> None:
 
 def in_use(client: KeyAPIClient) -> int:
     """How many connections the client's requests hold at the moment."""
-    session = client._session._transport._http
+    session = client._session.pool.transport._http
     return 0 if session is None or session.connector is None else len(session.connector._acquired)

@@ -45,6 +45,8 @@ def test_the_constructor_needs_no_event_loop_and_has_the_documented_defaults() -
         "timeout": 30.0,
         "retry": RetryPolicy(),
         "max_credits": None,
+        "cache": None,
+        "allow_unknown": False,
         "session": None,
         "trace_configs": (),
         "on_event": None,
@@ -229,10 +231,9 @@ NEVER: list[Any] = [math.nan, -1, -math.inf, True, False, "10", [], 1j, 10**400,
     [
         (name, value, allowed)
         for name, more, allowed in [
-            ("qps", [0, 0.0, None], "above 0, or math.inf"),
+            ("qps", [0, 0.0, 5e-324, 9e-7, None], "of at least 0.000001, or math.inf"),
             ("timeout", [0, 0.0, None], "of seconds above 0"),
             ("margin", [1, 1.0, 2, None], "from 0 to below 1"),
-            ("max_credits", [1.0, 2.5, math.inf], "of credits, whole and not negative, or None"),
         ]
         for value in NEVER + more
     ],
@@ -247,7 +248,7 @@ def test_a_number_that_cannot_be_right_is_refused_by_name(
 @pytest.mark.parametrize(
     ("name", "values"),
     [
-        ("qps", [0.001, 1, 50, 1e6, math.inf]),
+        ("qps", [1e-6, 0.001, 1, 50, 1e6, math.inf]),
         ("timeout", [0.001, 1, math.inf]),
         ("margin", [0, 0.0, 0.999]),
         ("max_credits", [0, 1, 10**18, None]),
@@ -265,6 +266,14 @@ def test_qps_stands_in_repr_and_usage() -> None:
 
 
 # -- the rest --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value", [x for x in NEVER if x != 10**400] + [1.0, 2.5, math.inf], ids=excerpt
+)
+def test_max_credits_must_be_whole_or_a_budget(value: Any) -> None:
+    allowed = "a whole number of credits that is not negative, a CreditBudget, or None"
+    assert refusal(max_credits=value) == f"max_credits must be {allowed}, not {excerpt(value)}"
 
 
 @pytest.mark.parametrize("retry", [None, 3, {}, RetryPolicy])

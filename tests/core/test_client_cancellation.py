@@ -16,7 +16,7 @@ STEP = 0.023
 
 def acquired(client) -> int:
     """Connections that the client holds and isn't using."""
-    http = client._session._transport._http
+    http = client._session.pool.transport._http
     return 0 if http is None else len(http.connector._acquired)
 
 
@@ -46,7 +46,7 @@ async def check_unharmed(client, sandbox, *, pace: float) -> None:
     """Nothing is held, the books are right, and the next calls go at full pace."""
     usage = client.usage
     assert not acquired(client)
-    assert not client._session._waiting
+    assert not client._session.pool._waiting
     assert sandbox.credits_spent <= usage.credits_spent + usage.credits_at_risk
     assert usage.credits_spent <= sandbox.credits_spent
     loop = asyncio.get_running_loop()

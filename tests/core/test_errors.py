@@ -18,6 +18,7 @@ from keyapi_async import (
     ClientClosedError,
     ConfigurationError,
     CreditBudgetError,
+    DeadlineError,
     InsufficientCreditsError,
     InvalidResponseError,
     KeyAPIError,
@@ -37,6 +38,7 @@ BASES: dict[type[KeyAPIError], tuple[type, ...]] = {
     ConfigurationError: (KeyAPIError, ValueError),
     ParameterError: (KeyAPIError, ValueError),
     CreditBudgetError: (KeyAPIError,),
+    DeadlineError: (KeyAPIError, TimeoutError),
     PaginationError: (KeyAPIError,),
     ClientClosedError: (KeyAPIError,),
     TransportError: (KeyAPIError,),
@@ -91,7 +93,8 @@ def test_an_error_is_copied_and_pickled_whole(
     number = "7 " if issubclass(cls, APIError) else ""
     twin = again(full(cls))
     assert type(twin) is cls
-    assert str(twin) == f"{number}no [GET /v1/x, 3 attempts, request id req-1]"
+    assert str(twin) == f"{number}no [GET /v1/x?page=2, 3 attempts, request id req-1]"
+    assert repr(twin) == f"<{cls.__name__}: {twin}>"
     assert twin.args == ("no",)
     assert (twin.endpoint, twin.params, twin.attempts) == ("/v1/x", {"page": "2"}, 3)
     assert (twin.request_id, twin.maybe_billed) == ("req-1", not cls.maybe_billed)

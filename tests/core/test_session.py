@@ -20,7 +20,7 @@ from keyapi_async import (
 from keyapi_async.sandbox import Fault
 from tests.core.audited_sandbox import opened
 from tests.core.calls import TRENDING, Events, failing, lasting, outcomes, spending
-from tests.core.scripted_server import envelope, scripted
+from tests.core.scripted_server import OK, envelope, scripted
 
 
 @pytest.mark.parametrize("data", [None, {}, {"list": []}])
@@ -156,12 +156,38 @@ async def test_a_deadline_of_0_means_no_second_try() -> None:
 
 async def test_a_longer_retry_after_than_max_wait_raises_at_once() -> None:
     async with opened(retry=RetryPolicy(max_wait=5)) as (client, sandbox):
-        sandbox.fail(Fault.status(429, retry_after="5.5"))
+        sandbox.fail(Fault.status(429, retry_after="7"))
         with lasting(0):
             error = await failing(client.trending.hashtags(), RateLimitError)
-        assert (error.attempts, error.retry_after) == (1, 5.5)
-        with lasting(1):  # the others wait a little, and see for themselves
+        assert (error.attempts, error.retry_after) == (1, 7)
+        await asyncio.sleep(0.5)  # it is for everybody, and nothing is sent until it has passed
+        error = await failing(client.trending.hashtags(), RateLimitError)
+        assert (error.attempts, error.retry_after) == (0, pytest.approx(6.5, abs=0.1))
+        await client.with_options(retry=RetryPolicy(max_wait=7)).trending.hashtags()
+        first, second = (request.time for request in sandbox.requests)
+        assert 6.9 <= second - first <= 7.2
+
+
+async def test_a_long_retry_after_is_for_everybody() -> None:
+    async with opened(qps=10, retry=RetryPolicy(max_wait=30)) as (client, sandbox):
+        sandbox.fail(Fault.status(429, retry_after="60"))
+        with lasting(0):
+            errors = await outcomes([client.trending.hashtags() for _ in range(30)])
+        assert {type(error) for error in errors} == {RateLimitError}
+        assert len({id(error) for error in errors}) == 30
+        assert all(59.9 < error.retry_after <= 60 for error in errors)
+        assert [error.attempts for error in errors] == [1] + [0] * 29
+        await asyncio.sleep(59)
+        assert (len(sandbox.requests), client.usage.rate_limited) == (1, 1)
+        with lasting(0.9, 1.1):
             await client.trending.hashtags()
+
+
+async def test_a_date_counts_against_the_date_of_the_answer() -> None:
+    at = {"Date": "Tue, 14 Nov 2023 22:13:20 GMT", "Retry_After": "Tue, 14 Nov 2023 22:13:27 GMT"}
+    async with scripted(envelope(429, **at), OK) as server, server.client() as client:
+        with lasting(7):
+            await client.trending.hashtag_detail()
 
 
 async def test_429s_dont_draw_on_the_retry_budget() -> None:
@@ -183,7 +209,8 @@ async def test_an_error_says_what_was_asked_and_how_often() -> None:
     async with scripted(answer) as server, server.client() as client:
         error = await failing(client.trending.hashtag_detail("x"), ServerError)
     assert str(error) == (
-        f"500 Internal server error [GET {TRENDING}hashtag/detail, 2 attempts, request id r-1]"
+        f"500 Internal server error [GET {TRENDING}hashtag/detail"
+        "?period=7&region=all_regions&hashtag_name=x, 2 attempts, request id r-1]"
     )
     assert (error.status, error.code, error.request_id) == (500, 500, "r-1")
     assert error.params == {"period": "7", "region": "all_regions", "hashtag_name": "x"}

@@ -45,6 +45,7 @@ async def test_a_fault_that_stays(fault: str, calls: dict[str, Call], bill_fault
             assert error.params == sandbox.requests[-1].params
             assert error.maybe_billed is bool(case.at_risk or case.spent)
             assert in_use(client) == 0
+            await asyncio.sleep(getattr(error, "retry_after", None) or 0)  # which is for everybody
         await settled(sandbox)
         sent = case.attempts * len(calls)
         spent, at_risk = case.spent * len(calls), case.at_risk * len(calls)

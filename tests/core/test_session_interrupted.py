@@ -123,8 +123,8 @@ async def test_a_verdict_in_the_very_moment_of_a_turn_gives_the_slot_back() -> N
 
 
 STAGES: dict[str, tuple[list[Step], int, int]] = {  # answers; at risk before, after cancelling
-    "pace": ([OK], 2, 0),
-    "pause": ([envelope(429, Retry_After="20"), OK], 2, 0),
+    "pace": ([OK], 0, 0),
+    "pause": ([envelope(429, Retry_After="20"), OK], 0, 0),
     "backoff": ([envelope(503, Retry_After="20"), OK], 2, 2),
     "connect": ([OK], 2, 0),
     "headers": ([EVER, OK], 2, 2),

@@ -266,8 +266,9 @@ async def nosy(_: aiohttp.ClientResponse) -> None:
     raise AssertionError("not asked for")
 
 
-async def meddling(_: Any, __: Any) -> Any:
-    raise AssertionError("not asked for")
+async def meddling(request: aiohttp.ClientRequest, handler: Any) -> Any:
+    request.headers["Authorization"] = "Bearer theirs"
+    return await handler(request)
 
 
 @pytest.mark.parametrize(

@@ -25,12 +25,15 @@ from keyapi_async import (
     AudienceInterest,
     AuthenticationError,
     BadRequestError,
+    Cache,
     Checkpoint,
     ClientClosedError,
     ConfigurationError,
     CountryInfo,
     Creator,
+    CreditBudget,
     CreditBudgetError,
+    DeadlineError,
     DetailQuery,
     Hashtag,
     HashtagDetail,
@@ -60,6 +63,7 @@ from keyapi_async import (
     RelatedItem,
     RequestEvent,
     RequestTimeoutError,
+    ResponseCache,
     RetryPolicy,
     ServerError,
     Sound,
@@ -70,6 +74,7 @@ from keyapi_async import (
     Usage,
     Video,
     VideosQuery,
+    from_dict,
     reference,
     to_dict,
 )
@@ -80,12 +85,26 @@ def watch(event: RequestEvent) -> None:
     assert_type(event.endpoint, str)
     assert_type(event.params, Mapping[str, str])
     assert_type(event.attempt, int)
-    assert_type(event.pace, float)
+    assert_type(event.pace, float | None)
     assert_type(event.status, int | None)
     assert_type(event.error, str | None)
     assert_type(event.request_id, str | None)
     assert_type(event.elapsed, float | None)
     assert_type(event.wait, float | None)
+
+
+class NoCache:
+    async def get(self, key: str) -> bytes | None:
+        return None if key else b""
+
+    async def set(self, key: str, body: bytes, ttl: float) -> None:
+        pass
+
+
+def read(data: dict[str, Any], error: DeadlineError) -> None:
+    assert_type(from_dict(Hashtag, data), Hashtag)
+    assert_type(error.last_error, KeyAPIError | None)
+    assert_type(error.retry_after, float | None)
 
 
 async def clients(session: aiohttp.ClientSession) -> None:
@@ -96,7 +115,7 @@ async def clients(session: aiohttp.ClientSession) -> None:
         for count in (usage.requests, usage.retries, usage.rate_limited):
             assert_type(count, int)
         assert_type(usage.credits_spent + usage.credits_at_risk, int)
-        assert_type(usage.pace, float)
+        assert_type(usage.pace, float | None)
     policy = RetryPolicy(
         rate_limit_deadline=60,
         max_wait=math.inf,
@@ -108,6 +127,15 @@ async def clients(session: aiohttp.ClientSession) -> None:
     KeyAPIClient("key", base_url="http://localhost:8000", qps=math.inf, adaptive=False, margin=0)
     KeyAPIClient(api_key="key", limiter=AsyncLimiter(5, 1), timeout=5, retry=policy)
     KeyAPIClient(max_credits=100, session=session, on_event=watch)
+    KeyAPIClient(cache=ResponseCache(60, path="cache.sqlite"), allow_unknown=True)
+    own: Cache = NoCache()
+    budget = CreditBudget(100, per=60.0)
+    assert_type(budget.remaining, int)
+    quick = KeyAPIClient(max_credits=budget, cache=own).with_options(
+        timeout=5, deadline=2.5, retry=policy, max_credits=10, priority=1, cache=None
+    )
+    assert_type(quick, KeyAPIClient)
+    await quick.close(drain=5)
     owner = KeyAPIClient(trace_configs=[aiohttp.TraceConfig()], on_event=print)
     assert_type(await owner.close(), None)
     assert_type(keyapi_async.__version__, str)
@@ -128,6 +156,7 @@ async def lists(client: KeyAPIClient) -> None:
     assert_type(page.size, int | None)
     assert_type(page.total, int | None)
     assert_type(page.request_id, str | None)
+    assert_type((page.retrieved_at, page.from_cache), tuple[datetime | None, bool])
     assert_type(page.raw, dict[str, Any])
     await client.trending.hashtags(
         page="2", limit="10", period="30", industry_id="nothing", new_to_top_100="true"
