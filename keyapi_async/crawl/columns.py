@@ -1,4 +1,4 @@
-"""The columns of what leaves a crawl: taken from the descriptors and models of the endpoints."""
+"""The columns of a crawl's views and exports, from the endpoints' descriptors and models."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ LIST: Final[Mapping[str, str]] = {
     "snapshot": "BIGINT",
     "snapshot_started_at": "TIMESTAMP",
 }
-"""What holds for a whole list, beside the parameters of its query."""
+"""Columns of a whole list, beside the parameters of its query."""
 
 PAGE: Final[Mapping[str, str]] = {
     "page": "BIGINT",
     "retrieved_at": "TIMESTAMP",
     "request_id": "VARCHAR",
 }
-"""What holds for the items of one answer."""
+"""Columns of the items of one answer."""
 
 _SCALARS: Final[Mapping[Any, str]] = {
     bool: "BOOLEAN",
@@ -75,9 +75,9 @@ class Filter:
 
 @cache
 def fields(endpoint: str) -> Mapping[str, Field]:
-    """The columns that an endpoint's items become, by name.
+    """The columns for the fields of an endpoint's items, by name.
 
-    A main model within an item, as a sound in its detail, gives its fields as columns.
+    A main model within an item, as a sound in its detail, is flattened into columns.
     """
     query = ENDPOINTS[endpoint]
     found = {}
@@ -92,7 +92,7 @@ def fields(endpoint: str) -> Mapping[str, Field]:
 
 @cache
 def filters(endpoint: str) -> Mapping[str, Filter]:
-    """The columns that the parameters of an endpoint become, by name: all but the page's."""
+    """The columns for the parameters of an endpoint, by name: all but page and limit."""
     query = ENDPOINTS[endpoint]
     hints = typing.get_type_hints(query)
     return {
@@ -175,7 +175,7 @@ _ONE_COLUMN: Final = (
 
 
 def _sources(endpoint: str) -> dict[str, tuple[str, str]]:
-    """What each column is made of, and its type."""
+    """The SQL expression of each column, and its type."""
     inside = {
         field.name: (".".join(map(quote_name, ("item", *field.path))), field.kind)
         for field in fields(endpoint).values()
@@ -213,7 +213,7 @@ def _hints(model: type[Any]) -> dict[str, Any]:
 
 
 def _shape(hint: Any) -> Any:
-    """The form of a JSON value as DuckDB's `json_transform` takes it."""
+    """The structure of a JSON value, as DuckDB's `json_transform` takes it."""
     kind = duckdb_type(hint)
     if kind.endswith("]"):
         (many,) = _options(hint)
@@ -232,10 +232,10 @@ def _options(hint: Any) -> list[Any]:
 
 
 def quote_name(name: str) -> str:
-    """A name as SQL has it."""
+    """Quote a name for SQL."""
     return f'"{name}"'
 
 
 def quote_text(value: str) -> str:
-    """A text as SQL has it."""
+    """Quote a text for SQL."""
     return "'" + value.replace("'", "''") + "'"

@@ -85,12 +85,8 @@ def table_rows(pages: Iterable[FoundPage]) -> Iterator[bytes]:
     for page in pages:
         if page.source is not of_list:
             of_list, before = page.source, _dump(_list_columns(page.source))
-        answer = {
-            "page": page.number,
-            "retrieved_at": _format_time(page.retrieved_at),
-            "request_id": page.request_id,
-        }
-        head = f'{{"list":{before},"page":{_dump(answer)}'
+        answer = {"page": page.number, "retrieved_at": _format_time(page.retrieved_at)}
+        head = f'{{"list":{before},"page":{_dump({**answer, "request_id": page.request_id})}'
         known = known_names(page.source.query.name)
         rows = []
         for position, place, text in _items(page):
