@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 
 _SECRET_LENGTH = 8
-"""What is shorter is no key, and would be struck out of ordinary words."""
+"""Anything shorter is no key, and would be cut out of ordinary words."""
 
 
 def say(message: str) -> None:
@@ -28,7 +28,7 @@ def show(line: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Text without what would move the cursor or end the line, nor the API key."""
+    """Replace control characters, line breaks and the API key."""
     key = os.environ.get("KEYAPI_TOKEN", "").strip()
     if len(key) >= _SECRET_LENGTH:
         text = text.replace(key, "***")
@@ -55,6 +55,6 @@ def duration(seconds: float) -> str:
 
 
 def _print(line: str) -> None:
-    # On a full disk, or to a reader that left, what there is to say must not end the work.
+    # A message that can't be written (a full disk, a closed pipe) must not end the work.
     with suppress(OSError):
         print(line, file=sys.stderr, flush=True)  # noqa: T201
