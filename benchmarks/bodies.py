@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any
 
 from keyapi_async.sandbox.answers import Answer, to_json
-from keyapi_async.sandbox.data import make_rows, render_detail
 from keyapi_async.sandbox.endpoints import (
     ENDPOINTS,
     DetailEndpoint,
@@ -16,6 +15,7 @@ from keyapi_async.sandbox.endpoints import (
     find_list,
     parse_query,
 )
+from keyapi_async.sandbox.payloads import make_rows, render_detail
 
 PAGE_SIZE = 20
 TREND_POINTS = 7

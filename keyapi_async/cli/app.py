@@ -1,4 +1,4 @@
-"""The app that modules of commands add theirs to; see `entry` for the list of them."""
+"""The app to which each module adds its commands; `entry` lists the modules."""
 
 from typing import Literal
 

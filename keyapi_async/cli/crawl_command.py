@@ -21,7 +21,7 @@ from keyapi_async.cli.query_options import (
     query_options,
     with_options,
 )
-from keyapi_async.cli.runner import connected, on_signal, perform
+from keyapi_async.cli.runner import on_signal, open_client, perform
 from keyapi_async.cli.status_command import summary_lines
 from keyapi_async.crawl import Crawl, CrawlFile, CrawlOptions, Plan, Progress
 
@@ -59,11 +59,7 @@ def crawl(  # noqa: D417 - the options say what they are
     if target.resume is None:
         plan = crawl_options.make_plan(endpoints, choice, filters)
         if not allow_unknown:
-            check_known(plan or ())
-        if plan is None:
-            names = " ".join(LISTS)
-            problem = f"nothing to crawl: name endpoints ({names}), -i FILE or --resume"
-            raise CommandError(problem, USAGE)
+            check_known(plan)
     else:
         said = [*endpoints, *(option(name) for name, value in filters.items() if value)]
         said += crawl_options.changed_options(choice, limits)
@@ -85,7 +81,7 @@ def crawl(  # noqa: D417 - the options say what they are
 
 
 def _simulate(plan: Plan | None, file: str | None, asked: CrawlOptions) -> None:
-    """Say what it would take: nothing is sent, nothing written."""
+    """Print what the crawl should cost: nothing is sent or written."""
     found = crawls.expect(plan, file, **asked)
     if found.done:
         show(f"{count(found.done, 'query')} done already")
@@ -114,7 +110,7 @@ async def _crawl(
     def announce(progress: Progress) -> None:
         nonlocal start
         start = progress
-        for line in _announcement(path, progress):
+        for line in _announce(path, progress):
             display.tell("snapshot", line, file=str(path), snapshot=progress.snapshot)
 
     def stop(number: int) -> None:
@@ -127,7 +123,7 @@ async def _crawl(
             told += "a second signal gives it up at once"
         display.tell("signal", told, credits_at_risk=display.usage.credits_at_risk)
 
-    async with connected(requests, display) as client:
+    async with open_client(requests, display) as client:
         running = Crawl(
             client,
             plan,
@@ -158,21 +154,21 @@ def _conclude(
     *,
     is_interrupted: bool,
 ) -> None:
-    """Say what the file holds, what ended the crawl early, and how to go on where one can."""
+    """Report what the file holds, what ended the crawl early, and how to go on."""
     summary = file.status(start.snapshot if start else None)
     if start and start.pending:
         failures = [
             {"query": crawls.query_text(one.query), "error": one.error} for one in summary.failures
         ]
         fields = {**attrs.asdict(summary, recurse=False), "failures": failures}
-        # Of a crawl that goes on later, it goes without saying that some are still to come.
+        # Of an interrupted crawl, the many lists that are still pending aren't named.
         names_pending = isinstance(failure, crawls.CrawlError) or not summary.pending
         lines = summary_lines(file, summary, names_pending=names_pending)
         for line in lines[:1] if display.form == "json" else lines:
             display.tell("summary", line, file=str(file.path), **fields)
     again = f"go on with: keyapi crawl --resume {quote(str(file.path))}"
     again += " --retry-failed" * bool(summary.failed)
-    # A request that was under way when the signal came may fail: the signal came first.
+    # After a signal, a request under way may fail: the signal is the cause.
     if is_interrupted and (summary.pending or failure is not None):
         raise CommandError(f"interrupted; {again}", INTERRUPTED)
     if isinstance(failure, crawls.CrawlError):
@@ -189,7 +185,7 @@ def _conclude(
         raise CommandError(f"{count(len(lacking), 'list')} incomplete: {told}", INCOMPLETE)
 
 
-def _announcement(path: Path, progress: Progress) -> list[str]:
+def _announce(path: Path, progress: Progress) -> list[str]:
     name = f"{path}: snapshot {progress.snapshot}"
     lists = count(progress.queries, "list")
     done = f"{progress.done} of {lists} done"

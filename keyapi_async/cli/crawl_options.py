@@ -19,7 +19,7 @@ PLAN = Group.create_ordered("Plan")
 STORE = Group.create_ordered("Store")
 
 _UNFILTERED = {"region": "all_regions", "industry_id": "nothing"}
-"""What may stand beside every known value."""
+"""What may be asked for beside every known value."""
 
 
 def _details(text: str) -> str | int:
@@ -34,16 +34,16 @@ def _details(text: str) -> str | int:
 @Parameter(name="*", group=PLAN)
 @frozen(kw_only=True, eq=False, repr=False)
 class Choice:
-    """Which lists, beside the filters."""
+    """Which lists, in addition to the filters."""
 
     every_region: Flag = False
-    """Every region known for the endpoint; --region all_regions beside it where it is known."""
+    """Every region known for the endpoint; with --region all_regions, that one too."""
     every_industry: Flag = False
-    """Every industry known; --industry-id nothing beside it for no filter, too."""
+    """Every industry known; with --industry-id nothing, also the list without a filter."""
     input: Annotated[File | None, Parameter(alias="-i")] = None
     """A file of queries, a JSON object a line, like {"endpoint": "music"}; `-` is stdin."""
     print_plan: Flag = False
-    """Print the queries as -i takes them, and end."""
+    """Print the queries as -i takes them, and exit."""
 
 
 @Parameter(name="*", group=PLAN)
@@ -57,37 +57,37 @@ class Limits:
     ] = None
     """Also the details of items: those new to the file, of the top N of each list, or all."""
     max_items: Whole | None = None
-    """At most so many items of each list."""
+    """Most items to fetch of each list."""
     max_pages: Whole | None = None
-    """At most so many pages of each list."""
+    """Most pages to fetch of each list."""
 
 
 @Parameter(name="*", group=STORE)
 @frozen(kw_only=True, eq=False, repr=False)
 class Target:
-    """Where it is stored."""
+    """Where the crawl is stored."""
 
     output: Annotated[File | None, Parameter(alias="-o")] = None
     """The SQLite file. If its crawl is unfinished, goes on with it."""
     resume: File | None = None
-    """Go on with the crawl in this file; nothing else needs to be said."""
+    """Go on with the crawl in this file; its plan and limits are in it."""
     simulate: Annotated[Flag, Parameter(alias="-s")] = False
-    """Say what it would take, and end; nothing is spent, no key is needed."""
+    """Dry run: estimate requests and credits, and exit; it needs no key."""
 
 
 @Parameter(name="*", group=STORE)
 @frozen(kw_only=True, eq=False, repr=False)
 class Continuation:
-    """What to do with what is there."""
+    """How to go on with the crawl of a file."""
 
     daily: Annotated[str | None, Parameter(requires_equals=True, metavar="[ZONE]")] = None
-    """Begin a new snapshot each calendar day, as of this machine or --daily=Europe/Berlin."""
+    """Begin a new snapshot each calendar day, in local time or as in --daily=Europe/Berlin."""
     fresh_within: Age | None = None
     """Begin a new snapshot if the newest is older than this, such as 24h."""
     extend: Flag = False
-    """Let a changed plan take the place of the file's."""
+    """Let a changed plan replace the one in the file."""
     retry_failed: Flag = False
-    """Try lists again that failed before."""
+    """Retry lists that failed before."""
 
 
 @Parameter(name="*", group=Group.create_ordered("Run"))
@@ -98,19 +98,19 @@ class Run:
     concurrency: Whole | None = None
     """Lists to work on at once; by default twice --rate, at least 8."""
     keep_going: Flag = False
-    """Note a list that failed and go on (exit code 3)."""
+    """Go on when a list fails (exit code 3 at the end)."""
     wait_outage: Annotated[Age, Parameter(show_default=lambda _: "10m")] = 600.0
-    """Wait so long for a server that is down; 0s ends the crawl at once."""
+    """How long to wait for a server that is down; 0s ends the crawl at once."""
     log_json: Flag = False
-    """Say what happens as JSON lines: sandbox, snapshot, signal, progress, summary, resume, end."""
+    """Write JSON lines: sandbox, snapshot, signal, progress, summary, resume, end."""
     quiet: Quiet = False
-    """Say nothing on stderr but errors."""
+    """Write nothing but errors to stderr."""
     verbose: Verbose = False
     """Log every request to stderr, and the details of an error."""
 
 
 def changed_options(*groups: Any) -> list[str]:
-    """The options that are not as they are by default."""
+    """The options that aren't at their default."""
     return [
         option(field.name)
         for group in groups
@@ -119,11 +119,11 @@ def changed_options(*groups: Any) -> list[str]:
     ]
 
 
-def make_plan(endpoints: tuple[str, ...], choice: Choice, filters: dict[str, Any]) -> Plan | None:
-    """The queries asked for; None if none were.
+def make_plan(endpoints: tuple[str, ...], choice: Choice, filters: dict[str, Any]) -> Plan:
+    """Make the queries asked for.
 
     Raises:
-        CommandError: They can't be.
+        CommandError: None are asked for, or something that can't be.
     """
     every = {"region": choice.every_region, "industry_id": choice.every_industry}
     asked = {name: option(name) for name, values in filters.items() if values}
@@ -132,7 +132,7 @@ def make_plan(endpoints: tuple[str, ...], choice: Choice, filters: dict[str, Any
     used: set[str] = set()
     for endpoint in endpoints:
         names = asked.keys() & attrs.fields_dict(LISTS[endpoint])
-        axes = {name: filters.get(name, ()) for name in filters if name in names}
+        axes = {name: values for name, values in filters.items() if name in names}
         for name in names:
             if every.get(name):
                 axes[name] = _every_value(endpoint, name, filters.get(name, ()))
@@ -142,7 +142,10 @@ def make_plan(endpoints: tuple[str, ...], choice: Choice, filters: dict[str, Any
         if name not in used:
             what = " or ".join(endpoints) or "what comes from a file"
             raise CommandError(f"{typed} says nothing about {what}", USAGE)
-    return tuple(dict.fromkeys(plan)) if endpoints or choice.input is not None else None
+    if not plan:
+        allowed = f"name endpoints ({' '.join(LISTS)}), -i FILE or --resume"
+        raise CommandError(f"nothing to crawl: {allowed}", USAGE)
+    return tuple(dict.fromkeys(plan))
 
 
 def _every(name: str) -> str:

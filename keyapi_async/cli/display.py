@@ -1,4 +1,4 @@
-"""What a command says on stderr while it runs: a bar, plain lines, JSON lines or nothing."""
+"""What a command writes to stderr while it runs: a bar, plain lines, JSON lines or nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from keyapi_async.cli.messages import count, duration, log, printable, say
 from keyapi_async.crawl import Progress
 
 EVERY = {"live": 0.1, "plain": 5.0, "json": 5.0}
-"""Seconds between two looks."""
+"""Seconds between two updates."""
 WINDOW = 10.0
 """Seconds over which the rate is measured."""
 BAR = 8
@@ -39,7 +39,7 @@ _REASONS = {
 
 
 def choose_form(*, quiet: bool, verbose: bool, log_json: bool = False) -> Form:
-    """How to tell; with `verbose` there is no bar, as the log would run through it."""
+    """Choose the form; with `verbose` there is no bar, as log lines would break it."""
     if log_json:
         return "json"
     if quiet:
@@ -49,16 +49,16 @@ def choose_form(*, quiet: bool, verbose: bool, log_json: bool = False) -> Form:
 
 
 class Display:
-    """Tells how a command is getting on.
+    """Reports the progress of a command.
 
     Args:
-        form: How to tell.
+        form: In which form.
         noun: What an item is called.
         max_credits: The budget.
 
     Attributes:
-        usage: Of the client; set it when there is one.
-        look: Gives the counts at the moment; set it when there are some.
+        usage: The client's counts; set it once there is a client.
+        look: Returns the progress at the moment; set it once there is any.
     """
 
     def __init__(self, form: Form, *, noun: str = "item", max_credits: int | None = None) -> None:
@@ -91,12 +91,12 @@ class Display:
             self._until = time.monotonic() + event.wait
 
     def tell(self, event: str, message: str, **fields: object) -> None:
-        """Say something that is no news of progress.
+        """Report an event other than progress.
 
         Args:
-            event: Its short name, which programs go by.
-            message: The same for people.
-            fields: More for programs.
+            event: Its name, for programs.
+            message: What happened, for people.
+            fields: More details, for programs.
         """
         if self.form == "json":
             log(event, message=message, **fields)
@@ -106,7 +106,7 @@ class Display:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Take the bar away while something else is written to the terminal."""
+        """Remove the bar while something else is written to the terminal."""
         is_started = self._bar.live.is_started
         if is_started:
             self._bar.stop()
@@ -116,7 +116,7 @@ class Display:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Tell how it gets on while this is open."""
+        """Report progress within this context."""
         if self.form == "quiet":
             yield
             return
@@ -151,7 +151,7 @@ class Display:
                 )
 
     def state(self) -> dict[str, Any]:
-        """All that is ever said about how it is getting on."""
+        """Everything there is to report on progress."""
         progress, pace, now = self.look(), self.usage.pace, time.monotonic()
         rate = self._rate(now)
         because = self._because
@@ -162,7 +162,7 @@ class Display:
         return {
             **attrs.asdict(progress),
             **attrs.asdict(self.usage),
-            "pace": None if math.isinf(pace) else pace,
+            "pace": None if pace is None or math.isinf(pace) else pace,
             "max_credits": self._max_credits,
             "requests_per_second": round(rate, 2),
             "waiting_seconds": round(left, 1),
@@ -171,7 +171,7 @@ class Display:
         }
 
     def line(self, width: int | None = None) -> str:
-        """The same as a line: all of it, or as much as there is room for."""
+        """The same as a line: all of it, or as much as fits."""
         parts = self._parts(**self.state())
         while True:
             line = printable(" · ".join(text for _, text in parts))
@@ -180,7 +180,7 @@ class Display:
             parts.remove(max(parts))
 
     def _parts(self, **now: Any) -> list[tuple[int, str]]:
-        """The parts of a line, each with how soon it goes where there is no room: 0 last."""
+        """The parts of a line, each with its rank: the highest is dropped first."""
         pages = f"{now['pages']}/{max(now['pages'], now['pages_expected'])} pages"
         pace = "" if now["pace"] is None else f"/{now['pace']:.3g}"
         budget = "" if self._max_credits is None else f"/{self._max_credits}"
@@ -203,7 +203,7 @@ class Display:
         return [(rank, text) for rank, text, is_there in parts if is_there]
 
     def _rate(self, now: float) -> float:
-        """Requests per second of late."""
+        """Requests per second over the last seconds."""
         marks = self._marks
         if now - marks[-1][0] >= 0.5:
             marks.append((now, self.usage.requests))

@@ -34,9 +34,9 @@ COMMANDS = (
 
 
 def run(args: Sequence[str]) -> int:
-    """Run a command line; tell its exit code."""
+    """Run a command line; returns its exit code."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by `>&-`: nobody wants it
+        if getattr(sys, name) is None:  # closed by `>&-`
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # rather a `?` than no table
@@ -46,7 +46,6 @@ def run(args: Sequence[str]) -> int:
             app(list(args))
             sys.stdout.flush()  # a broken pipe must show here, not when the interpreter exits
     except BrokenPipeError:
-        # Whoever read has left.
         _drop(sys.stdout)
         return BROKEN_PIPE
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - all end in one line and a code
@@ -70,5 +69,5 @@ def _fill_in(args: Sequence[str]) -> list[str]:
 
 
 def _drop(stream: TextIO) -> None:
-    """Have what is buffered go nowhere, without complaint."""
+    """Send what is buffered to the null device."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -81,7 +81,7 @@ def export(  # noqa: D417 - the options say what they are
         files: More of them.
         output: Where to: .jsonl, .csv, .parquet, .duckdb or a folder; `-` is JSONL to standard
             output.
-        quiet: Say nothing on stderr but errors.
+        quiet: Write nothing but errors to stderr.
         verbose: Show the details of an error.
     """
     paths = [file, *files]
@@ -92,7 +92,7 @@ def export(  # noqa: D417 - the options say what they are
                 _warn(path)
         target = _standard_output() if output == "-" else output
         form = choose_form(quiet=quiet, verbose=verbose)
-        with _telling(is_live=form == "live" and output != "-") as progress:
+        with _showing_progress(is_live=form == "live" and output != "-") as progress:
             written = export_files(paths, target, selection, progress=progress)
         for one in written:
             if one.path is not None and not quiet:
@@ -102,8 +102,8 @@ def export(  # noqa: D417 - the options say what they are
 
 
 @contextmanager
-def _telling(*, is_live: bool) -> Iterator[Callable[[int], None] | None]:
-    """On a terminal, tell how many items are written so far."""
+def _showing_progress(*, is_live: bool) -> Iterator[Callable[[int], None] | None]:
+    """On a terminal, show how many items are written so far."""
     if not is_live:
         yield None
         return
@@ -130,7 +130,7 @@ def _standard_output() -> TextIO:
 
 
 class _Terminal(io.StringIO):
-    """Writes to standard output what a terminal can't take for a command."""
+    """Writes to standard output without control characters, which a terminal would obey."""
 
     def write(self, text: str, /) -> int:
         return sys.stdout.write(escape_controls(text))

@@ -51,12 +51,12 @@ class CommandError(Exception):
 
 
 def option(parameter: str) -> str:
-    """What the command line calls a parameter."""
+    """The command line's name for a parameter."""
     return parameter.upper() if parameter in _SUBJECTS else "--" + parameter.replace("_", "-")
 
 
 def conclude(error: BaseException, args: Sequence[str]) -> int:
-    """Say what ended a command, in the form it was asked for; tell its exit code."""
+    """Report what ended a command, in the form asked for; returns the exit code."""
     message = _message(error, args)
     codes = (code for kind, code in _CODES.items() if isinstance(error, kind))
     code = error.code if isinstance(error, CommandError) else next(codes, FAILURE)
@@ -81,7 +81,7 @@ def _message(error: BaseException, args: Sequence[str]) -> str:
 
 
 def _usage_problem(error: CycloptsError, args: Sequence[str]) -> str:
-    """What is wrong with the command line; never what stands behind an option for a key."""
+    """What is wrong with the command line; never the value of an option for a key."""
     for arg in args:
         name = arg.partition("=")[0].lower().replace("_", "-")
         if name in KEY_OPTIONS:

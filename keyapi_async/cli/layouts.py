@@ -22,19 +22,19 @@ TREND_WIDTH = 12
 WIDE_TREND = 60
 MAX_COLUMNS = 6
 MAX_ENTRIES = 8
-"""So many entries of a long list are shown; JSON has all."""
+"""Entries of a long list that are shown; JSON has all."""
 
 
 # -- cells -------------------------------------------------------------------------------------
 
 
 def text(value: object, link: str | None = None) -> Text:
-    """A value as it came, safe to print; nothing for None."""
-    shown = "" if value is None else printable(str(value))
-    return Text(shown, Style(link=link if link and link.isprintable() else None))
+    """A value as received, safe to print; nothing for None."""
+    content = "" if value is None else printable(str(value))
+    return Text(content, Style(link=link if link and link.isprintable() else None))
 
 
-def short(number: int | None) -> Text:
+def format_count(number: int | None) -> Text:
     """A count in three digits: 48.9K."""
     if number is None:
         return Text()
@@ -46,13 +46,13 @@ def short(number: int | None) -> Text:
     return Text((digits + unit).strip())
 
 
-def minutes(seconds: int | None) -> Text:
+def format_minutes(seconds: int | None) -> Text:
     """A duration as minutes and seconds."""
     return Text("" if seconds is None else f"{seconds // 60}:{seconds % 60:02}")
 
 
 def sparkline(points: Sequence[keyapi_async.TrendPoint], width: int = TREND_WIDTH) -> Text:
-    """A trend in so many characters or fewer; values are relative to the peak, 0 to 1."""
+    """A trend in at most `width` characters; values are relative to the peak, 0 to 1."""
     columns = min(width, len(points))
     steps = (
         points[i * len(points) // columns : (i + 1) * len(points) // columns]
@@ -68,8 +68,8 @@ def _level(values: Sequence[float]) -> str:
     return LEVELS[min(int(mean * len(LEVELS)), len(LEVELS) - 1)]
 
 
-def change(item: Hashtag | Sound) -> Text:
-    """How the rank has moved. The types are not documented, but seen: 1 up, 2 same, 4 new."""
+def format_rank_change(item: Hashtag | Sound) -> Text:
+    """How the rank has moved. The types aren't documented; observed are 1 up, 2 same, 4 new."""
     by = str(abs(item.rank_diff)) if item.rank_diff else ""
     match item.rank_diff_type:
         case 1:
@@ -86,7 +86,7 @@ def change(item: Hashtag | Sound) -> Text:
 
 
 Layout: TypeAlias = tuple[tuple[Column, Callable[[Any], Text]], ...]
-"""The columns of a table, each with what of an item stands in it.
+"""The columns of a table, each with the function that makes an item's cell.
 
 Their widths don't depend on the items, so that page after page can be printed as one table.
 """
@@ -99,25 +99,25 @@ def _column(title: str, cell: Callable[[Any], Text], **shape: Any) -> tuple[Colu
 
 HASHTAGS: Layout = (
     _column("#", lambda tag: text(tag.rank), width=3, justify="right"),
-    _column("", change, width=4),
+    _column("", format_rank_change, width=4),
     _column("Hashtag", lambda tag: text(tag.hashtag_name, tag.url), ratio=3),
-    _column("Posts", lambda tag: short(tag.publish_cnt), width=5, justify="right"),
-    _column("Views", lambda tag: short(tag.video_views), width=5, justify="right"),
+    _column("Posts", lambda tag: format_count(tag.publish_cnt), width=5, justify="right"),
+    _column("Views", lambda tag: format_count(tag.video_views), width=5, justify="right"),
     _column("Industry", lambda tag: text(tag.industry_info and tag.industry_info.value), ratio=2),
     _column("Trend", lambda tag: sparkline(tag.trend), width=TREND_WIDTH),
 )
 VIDEOS: Layout = (
     _column("Video", lambda video: text(video.item_id), width=19),
     _column("Title", lambda video: text(video.title, video.item_url), ratio=1),
-    _column("Time", lambda video: minutes(video.duration), width=5, justify="right"),
+    _column("Time", lambda video: format_minutes(video.duration), width=5, justify="right"),
     _column("Region", lambda video: text(video.country_code), width=6),
 )
 MUSIC: Layout = (
     _column("#", lambda sound: text(sound.rank), width=3, justify="right"),
-    _column("", change, width=4),
+    _column("", format_rank_change, width=4),
     _column("Title", lambda sound: text(sound.title, sound.link), ratio=3),
     _column("Author", lambda sound: text(sound.author), ratio=2),
-    _column("Time", lambda sound: minutes(sound.duration), width=5, justify="right"),
+    _column("Time", lambda sound: format_minutes(sound.duration), width=5, justify="right"),
     _column("Clip", lambda sound: text(sound.clip_id), width=19),
     _column("Trend", lambda sound: sparkline(sound.trend), width=TREND_WIDTH),
 )
@@ -125,9 +125,9 @@ _LAYOUTS: dict[type[Model], Layout] = {Hashtag: HASHTAGS, Video: VIDEOS, Sound: 
 
 
 def table_for(query: type[Query[Any]]) -> Callable[[Sequence[Any], bool], Table]:
-    """The table made for the items of a query; else of their identity and first plain fields.
+    """Makes tables of a query's items: by their layout, else of their id and first plain fields.
 
-    It is told the items, and whether they are the first: then the headings stand above them.
+    The function takes the items, and whether they are the first, which get the headings.
     """
     names = [*dict.fromkeys([query.item_key, *plain_fields(query.item)])][:MAX_COLUMNS]
     plain = tuple(_column(name, _cell_of(name), ratio=1) for name in names)
@@ -162,11 +162,11 @@ def _cell_of(name: str) -> Callable[[Any], Text]:
 
 
 def panel_for(query: type[Query[Any]]) -> Callable[[Sequence[Any], bool], Panel]:
-    """The panel made for the item of a detail query; else one of all its plain fields."""
+    """Makes the panel of a detail query's item: its own, else one of all its plain fields."""
 
     def plain_panel(item: Any) -> Panel:
         rows = [(name, text(getattr(item, name))) for name in plain_fields(query.item)]
-        return _panel(query.id_of(item), rows)
+        return _make_panel(query.id_of(item), rows)
 
     make: Callable[[Any], Panel] = _PANELS.get(query.item, plain_panel)
     return lambda items, _: make(items[0])
@@ -178,13 +178,13 @@ def hashtag_panel(tag: HashtagDetail) -> Panel:
         ("Description", text(tag.description)),
         ("Page", text(tag.video_url)),
         ("Industry", text(tag.industry_info and tag.industry_info.value)),
-        ("Posts", _both(tag.publish_cnt, tag.publish_cnt_all)),
-        ("Views", _both(tag.video_views, tag.video_views_all)),
+        ("Posts", _join_counts(tag.publish_cnt, tag.publish_cnt_all)),
+        ("Views", _join_counts(tag.video_views, tag.video_views_all)),
         ("Trend", sparkline(tag.trend, WIDE_TREND)),
         *_audience(tag),
-        ("Related", _listed(f"#{each.hashtag_name}" for each in tag.related_hashtags)),
+        ("Related", _join(f"#{each.hashtag_name}" for each in tag.related_hashtags)),
     ]
-    return _panel(f"#{tag.hashtag_name}", rows)
+    return _make_panel(f"#{tag.hashtag_name}", rows)
 
 
 def sound_panel(detail: MusicDetail) -> Panel:
@@ -194,46 +194,46 @@ def sound_panel(detail: MusicDetail) -> Panel:
         ("Author", text(sound.author)),
         ("Page", text(sound.link)),
         ("Clip", text(sound.clip_id)),
-        ("Time", minutes(sound.duration)),
+        ("Time", format_minutes(sound.duration)),
         ("Rank", text(sound.rank)),
-        ("Likes", short(detail.like_count)),
+        ("Likes", format_count(detail.like_count)),
         ("Trend", sparkline(sound.trend, WIDE_TREND)),
         *_audience(sound),
     ]
-    return _panel(sound.title or sound.clip_id, rows)
+    return _make_panel(sound.title or sound.clip_id, rows)
 
 
 def _audience(item: HashtagDetail | keyapi_async.SoundDetail) -> Iterator[tuple[str, Text]]:
     days = item.longevity.popular_days if item.longevity else None
     yield "Popular", text(None if days is None else count(days, "day"))
     ages = [(f"level {age.age_level}", age.score) for age in item.audience_ages]
-    yield "Ages", _ranked(ages, "%")
+    yield "Ages", _join_scores(ages, "%")
     countries = [(each.country_info, each.score) for each in item.audience_countries]
-    yield "Countries", _ranked([(info.value, score) for info, score in countries if info])
+    yield "Countries", _join_scores([(info.value, score) for info, score in countries if info])
     interests = [(each.interest_info, each.score) for each in item.audience_interests]
-    yield "Interests", _ranked([(info.value, score) for info, score in interests if info])
+    yield "Interests", _join_scores([(info.value, score) for info, score in interests if info])
 
 
-def _ranked(scores: Iterable[tuple[str | None, float | None]], unit: str = "") -> Text:
+def _join_scores(scores: Iterable[tuple[str | None, float | None]], unit: str = "") -> Text:
     """Names and scores, the highest first."""
     known = [(score, name) for name, score in scores if name and score is not None]
-    return _listed(f"{name} {score:g}{unit}" for score, name in sorted(known, reverse=True))
+    return _join(f"{name} {score:g}{unit}" for score, name in sorted(known, reverse=True))
 
 
-def _both(period: int | None, ever: int | None) -> Text:
-    return Text(" / ").join(count for count in (short(period), short(ever)) if count)
+def _join_counts(period: int | None, ever: int | None) -> Text:
+    return Text(" / ").join(count for count in (format_count(period), format_count(ever)) if count)
 
 
-def _listed(entries: Iterable[str]) -> Text:
+def _join(entries: Iterable[str]) -> Text:
     every = list(entries)
     return text(", ".join(every[:MAX_ENTRIES]) + (", …" if len(every) > MAX_ENTRIES else ""))
 
 
-def _panel(title: str, rows: Iterable[tuple[str, Text]]) -> Panel:
+def _make_panel(title: str, rows: Iterable[tuple[str, Text]]) -> Panel:
     grid = Table.grid(padding=(0, 2))
-    for label, shown in rows:
-        if shown:
-            grid.add_row(Text(label, "bold"), shown)
+    for label, cell in rows:
+        if cell:
+            grid.add_row(Text(label, "bold"), cell)
     return Panel(grid, title=text(title), title_align="left", expand=False)
 
 

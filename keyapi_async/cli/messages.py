@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 
 _SECRET_LENGTH = 8
-"""What is shorter is no key, and would be struck out of ordinary words."""
+"""Anything shorter is no key, and would be cut out of ordinary words."""
 
 
 def say(message: str) -> None:
@@ -28,7 +28,7 @@ def show(line: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Text without what would move the cursor or end the line, nor a secret."""
+    """Replace control characters and line breaks, and strike out secrets."""
     for name in ("KEYAPI_TOKEN", "KEYAPI_WEBHOOK"):
         secret = os.environ.get(name, "").strip()
         if len(secret) >= _SECRET_LENGTH:
@@ -56,6 +56,6 @@ def duration(seconds: float) -> str:
 
 
 def _print(line: str) -> None:
-    # On a full disk, or to a reader that left, what there is to say must not end the work.
+    # A message that can't be written (a full disk, a closed pipe) must not end the work.
     with suppress(OSError):
         print(line, file=sys.stderr, flush=True)  # noqa: T201

@@ -14,11 +14,11 @@ FILTERS = Group.create_ordered("Filters")
 
 
 def reads(what: str, read: Callable[[str], Any], **more: Any) -> Parameter:
-    """A value that something reads, with a clear message where it can't.
+    """A parameter whose value a function parses, with a clear message when it can't.
 
     Args:
-        what: What it takes, for that message.
-        read: Makes the value of its text; fails with a ValueError.
+        what: What is accepted, for that message.
+        read: Parses the text; raises a ValueError.
         more: Other settings of the parameter.
     """
 
@@ -64,7 +64,7 @@ Day: TypeAlias = Annotated[date, reads("a date such as 2026-11-21", date.fromiso
 Moment: TypeAlias = Annotated[float, reads(_MOMENT, _unix_time, metavar="TIME|AGE")]
 Flag: TypeAlias = Annotated[bool, Parameter(show_default=False)]
 AllowUnknown: TypeAlias = Annotated[
-    Flag, Parameter(group=FILTERS, help="Take a region or industry that nobody knows as it is.")
+    Flag, Parameter(group=FILTERS, help="Send regions and industries that aren't known here, too.")
 ]
 Quiet: TypeAlias = Annotated[Flag, Parameter(alias="-q")]
 Verbose: TypeAlias = Annotated[Flag, Parameter(alias="-v")]
@@ -76,7 +76,7 @@ class Paging:
     """How much of a list to fetch, and how."""
 
     max_items: Annotated[Whole | None, AT_LEAST_0, Parameter(name="--limit")] = None
-    """Stop after exactly so many items; by default all."""
+    """Stop after exactly this many items; by default all."""
     page_size: Whole = 20
     """Items per request, 1 to 20; each request costs 2 credits."""
     start_page: Whole = 1
@@ -95,7 +95,7 @@ class Output:
     format: Literal["auto", "table", "jsonl"] = "auto"
     """auto is a table on a terminal, else JSON lines."""
     quiet: Quiet = False
-    """Say nothing on stderr but errors."""
+    """Write nothing but errors to stderr."""
     verbose: Verbose = False
     """Log every request to stderr, and the details of an error."""
 
@@ -103,10 +103,10 @@ class Output:
 @Parameter(name="*", group=Group.create_ordered("Requests"))
 @frozen(kw_only=True, eq=False, repr=False)
 class Requests:
-    """Which server to ask, how fast and at what cost."""
+    """Which server to ask, how fast and for how many credits."""
 
     sandbox: Flag = False
-    """Ask a sandbox with made-up data within this command; it needs no key."""
+    """Ask a sandbox within this command: made-up data, no key."""
     rate: Annotated[float, ABOVE_0] = 10.0
     """Most requests per second; inf for no limit."""
     max_credits: Annotated[Whole | None, AT_LEAST_0] = None

@@ -22,8 +22,7 @@ class ItemWriter:
 
     Args:
         stream: Where they go.
-        render: How some items look as a table, told whether they are the first; None for JSON
-            lines.
+        render: Makes a table of items, and of whether they are the first; None for JSON lines.
     """
 
     def __init__(
@@ -34,7 +33,7 @@ class ItemWriter:
         self._render = render
 
     def write(self, items: Sequence[Any]) -> None:
-        """Write some items, and let whoever reads them see them now."""
+        """Write items, and flush them."""
         if items:
             encoding = self._stream.encoding or "utf-8"
             lines = (json_line(item.raw, encoding) for item in items)
@@ -57,12 +56,12 @@ def writing_items(
 ) -> Iterator[ItemWriter]:
     """A writer to where items are wanted.
 
-    A file gets its name when all is written. If the command fails, its part stays if there is
-    anything in it, for its items have been paid for.
+    A file gets its name when all is written. If the command fails, a part with items in it stays:
+    they have been paid for.
 
     Args:
         output: Where they are wanted, and in which form.
-        render: How some items look as a table.
+        render: Makes a table of items, and of whether they are the first.
 
     Raises:
         CommandError: The file can't be written.
@@ -94,7 +93,7 @@ def json_line(value: dict[str, Any], encoding: str = "utf-8") -> str:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     try:
         text.encode(encoding)
-    except UnicodeEncodeError:  # half an emoji, or a terminal of the last century
+    except UnicodeEncodeError:  # a lone surrogate, or a terminal without Unicode
         text = json.dumps(value, separators=(",", ":"))
     return escape_controls(text) + "\n"
 

@@ -14,7 +14,7 @@ from keyapi_async.cli.messages import count, plural, say
 from keyapi_async.cli.options import AllowUnknown, Output, Paging, Requests
 from keyapi_async.cli.output import writing_items
 from keyapi_async.cli.query_options import check_known, list_known, query_options, with_options
-from keyapi_async.cli.runner import connected, perform
+from keyapi_async.cli.runner import open_client, perform
 from keyapi_async.crawl import Progress
 
 
@@ -46,7 +46,7 @@ async def _fetch(query: Query[Any], paging: Paging, output: Output, requests: Re
     display = Display(form, noun=query.noun, max_credits=requests.max_credits)
     progress = Progress()
     display.look = lambda: progress
-    async with connected(requests, display) as client:
+    async with open_client(requests, display) as client:
         if isinstance(query, DetailQuery):
             with writing_items(output, panel_for(type(query))) as writer:
                 async with display.running():
@@ -68,12 +68,12 @@ async def _fetch(query: Query[Any], paging: Paging, output: Output, requests: Re
     if pager.stop_reason is StopReason.EMPTY_PAGE:
         display.tell("end", f"an empty page ended the list: {came} came")
     elif form == "live" and progress.pages:
-        pages_told = count(progress.pages, "page")
-        say(f"{came} · {pages_told} · {client.usage.credits_spent} credits")
+        pages_read = count(progress.pages, "page")
+        say(f"{came} · {pages_read} · {client.usage.credits_spent} credits")
 
 
 def _count_pages(total: int, paging: Paging) -> int:
-    """How many pages a list of so many items has, as far as they are wanted."""
+    """How many pages of a list of that length are to be fetched."""
     items = max(total - (paging.start_page - 1) * paging.page_size, 0)
     wanted = items if paging.max_items is None else min(items, paging.max_items)
     return math.ceil(wanted / paging.page_size)

@@ -45,7 +45,7 @@ def parameter_types(query: type[Query[Any]]) -> dict[str, Any]:
 
 
 def _narrow(hint: Any) -> Any:
-    """What of a converter's union a command line needs: with 7 it has "7", too."""
+    """The part of a converter's union that a command line needs: of 7 and "7" only one."""
     is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     members = typing.get_args(hint) if is_union else (hint,)
     choices = [value for member in members for value in typing.get_args(member)]
@@ -64,13 +64,13 @@ def parameter_help(query: type[Query[Any]]) -> dict[str, str]:
 
 
 def known_values(query: type[Query[Any]]) -> dict[str, Mapping[str, str]]:
-    """The values known of a query's open parameters, each with its name."""
+    """The known values of the parameters that take any, each with its name."""
     known = {"region": query.regions, "industry_id": reference.INDUSTRIES}
     return {name: values for name, values in known.items() if name in attrs.fields_dict(query)}
 
 
 def list_known(*queries: type[Query[Any]]) -> str:
-    """The values known of open parameters, to end a help with."""
+    """The known values of some queries, as the epilogue of a help page."""
     known = {name: values for query in queries for name, values in known_values(query).items()}
     lines = []
     if "region" in known:
@@ -115,7 +115,7 @@ def query_options(*queries: type[Query[Any]], several: bool = False) -> list[ins
 
 
 def _offer(known: Mapping[str, str]) -> Callable[[object], Mapping[str, str]]:
-    """Completion of values that stay an open set."""
+    """A completer of known values that doesn't restrict to them."""
     return lambda _: known
 
 
@@ -138,14 +138,14 @@ def with_options(
     return decorate
 
 
-# -- values nobody knows -----------------------------------------------------------------------
+# -- unknown values ----------------------------------------------------------------------------
 
 
 def check_known(plan: Iterable[Query[Any]]) -> None:
-    """Refuse what nobody knows: credits would be spent on it, likely for nothing.
+    """Refuse unknown values: credits would be spent on them, likely for nothing.
 
     Raises:
-        CommandError: There is such a value; suggests what was meant.
+        CommandError: There is one; suggests what was meant.
     """
     for query in plan:
         usual = type(query)()
@@ -162,7 +162,7 @@ def check_known(plan: Iterable[Query[Any]]) -> None:
 
 
 def suggest(value: str, known: Mapping[str, str]) -> str:
-    """What was likely meant instead of a value; empty if there is no telling."""
+    """Guess what was meant instead of a value; empty if nothing is close."""
     codes = re.split(r"\W+", value.upper())
     if len(codes) > 1 and all(code in known for code in codes):
         return f"{' and '.join(codes)}, each in an option of its own"

@@ -1,4 +1,4 @@
-"""Runs what a command asks for: an event loop, signals, a log, a client."""
+"""What a command runs in: an event loop, signal handlers, a log, a client."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def handling_signals(handler: Callable[[int, Any], object]) -> Iterator[None]:
 
 
 def interrupt(*_: object) -> NoReturn:
-    """Let a signal end what is done as Ctrl-C does, so that it cleans up after itself."""
+    """Handle every signal as Ctrl-C, so that the command cleans up after itself."""
     for number in SIGNALS[1:]:  # a terminal that is closed may send SIGHUP twice
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
@@ -55,7 +55,7 @@ def on_signal(act: Callable[[int], object], *, times: int = 1) -> Iterator[None]
 
     Args:
         act: Called with the signal's number.
-        times: So many signals call it; the next one raises KeyboardInterrupt wherever the
+        times: How many signals call it; the next one raises KeyboardInterrupt wherever the
             program is.
     """
     loop = asyncio.get_running_loop()
@@ -102,7 +102,7 @@ class _Formatter(logging.Formatter):
 
 @contextmanager
 def logging_to_stderr(*, verbose: bool) -> Iterator[None]:
-    """If `verbose`, log to stderr what is done here, and all there is to say about an error."""
+    """If `verbose`, log requests to stderr, and the details of an error."""
     if not verbose:
         yield
         return
@@ -127,8 +127,8 @@ def logging_to_stderr(*, verbose: bool) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def connected(requests: Requests, display: Display) -> AsyncIterator[KeyAPIClient]:
-    """A client of the API, or of a sandbox that lives as long.
+async def open_client(requests: Requests, display: Display) -> AsyncIterator[KeyAPIClient]:
+    """A client of the API, or of a sandbox that is stopped with it.
 
     Raises:
         CommandError: There is no key.
@@ -158,10 +158,9 @@ async def connected(requests: Requests, display: Display) -> AsyncIterator[KeyAP
 
 def _check_key() -> None:
     key = os.environ.get("KEYAPI_TOKEN", "").strip()
-    problem = (
-        "" if key.isprintable() else "KEYAPI_TOKEN has characters that no key has (a line break)"
-    )
     if not key:
         problem = "no API key: set the environment variable KEYAPI_TOKEN, or try --sandbox"
-    if problem:
+        raise CommandError(problem, AUTHENTICATION)
+    if not key.isprintable():
+        problem = "KEYAPI_TOKEN has characters that no key has (a line break)"
         raise CommandError(problem, AUTHENTICATION)

@@ -18,8 +18,8 @@ from keyapi_async.cli.runner import on_signal, perform
 
 @Parameter(name="*")
 @frozen(kw_only=True, eq=False, repr=False)
-class Settings:
-    """How it behaves; what is None is left to the sandbox."""
+class SandboxOptions:
+    """How the sandbox behaves; None leaves a setting at the sandbox's default."""
 
     port: Annotated[Whole, Parameter(validator=validators.Number(gte=0, lte=65_535))] = 0
     """Where to listen; 0 takes any free port."""
@@ -28,7 +28,7 @@ class Settings:
     window: Literal["sliding", "fixed", "leaky"] = "sliding"
     """How that limit is kept."""
     burst: Annotated[Whole, AT_LEAST_0] = 0
-    """Requests that may come too early (leaky only)."""
+    """Requests allowed to arrive too early (leaky only)."""
     retry_after: str | None = None
     """The Retry-After header of a 429."""
     latency: Annotated[float, AT_LEAST_0] = 0.0
@@ -38,17 +38,17 @@ class Settings:
     fault_rate: Annotated[float, Parameter(validator=validators.Number(gte=0, lte=1))] = 0.0
     """Share of requests that fail with 500, 502, 503 or a reset, 0 to 1."""
     seed: Whole = 0
-    """Other data and other luck."""
+    """Another seed makes other data and other chance faults."""
     day: Day | None = None
-    """The day that its lists are of, such as 2026-02-01."""
+    """The day of its lists, such as 2026-02-01."""
     day_seconds: Annotated[float | None, ABOVE_0] = None
-    """Begin the next day every so many seconds."""
+    """Seconds from one day to the next; by default the day stays."""
 
 
 @app.command
 def sandbox(  # noqa: D417 - the options say what they are
     *,
-    settings: Settings = Settings(),
+    settings: SandboxOptions = SandboxOptions(),
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -57,7 +57,7 @@ def sandbox(  # noqa: D417 - the options say what they are
     Prints what to export for a client to find it.
 
     Args:
-        quiet: Say nothing on stderr but errors.
+        quiet: Write nothing but errors to stderr.
         verbose: Show the details of an error.
     """
     given = attrs.asdict(settings, filter=lambda _, value: value is not None)

@@ -14,14 +14,14 @@ from keyapi_async.cli.options import Flag
 from keyapi_async.crawl import CrawlFile, FailedQuery, Summary, query_text
 
 MAX_NAMED = 10
-"""So many incomplete lists are named."""
+"""Incomplete lists that are named."""
 
 
 @app.command
 def status(
     file: str, /, *files: str, as_json: Annotated[Flag, Parameter(name="--json")] = False
 ) -> None:
-    """Say what the file of a crawl holds, also while it runs.
+    """Print what the file of a crawl holds, also while it runs.
 
     Args:
         file: The SQLite file of a crawl.
@@ -39,7 +39,7 @@ def status(
 
 
 def summary_lines(file: CrawlFile, summary: Summary, *, names_pending: bool = True) -> list[str]:
-    """One snapshot, for people; names the lists that lack something, or only those that failed."""
+    """One snapshot, for people: names all incomplete lists, or only those that failed."""
     state = f"{summary.pending} to do" if summary.pending else "finished"
     if summary.failed and not summary.pending:
         state += ", but for what failed"
@@ -63,7 +63,7 @@ def summary_lines(file: CrawlFile, summary: Summary, *, names_pending: bool = Tr
 
 
 def incomplete_lines(lacking: Sequence[FailedQuery], total: int | None = None) -> list[str]:
-    """Queries that lack something and why, for people; the first of them."""
+    """The first of some incomplete queries, each with the reason, for people."""
     named = lacking[:MAX_NAMED]
     lines = [f"incomplete: {query_text(one.query)}: {one.error}" for one in named]
     more = (len(lacking) if total is None else total) - len(named)

@@ -1,4 +1,4 @@
-"""The columns of what leaves a crawl: taken from the descriptors and models of the endpoints."""
+"""The columns of a crawl's views and exports, from the endpoints' descriptors and models."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ LIST: Final[Mapping[str, str]] = {
     "snapshot": "BIGINT",
     "snapshot_started_at": "TIMESTAMP",
 }
-"""What holds for a whole list, beside the parameters of its query."""
+"""Columns of a whole list, beside the parameters of its query."""
 
 PAGE: Final[Mapping[str, str]] = {
     "page": "BIGINT",
     "retrieved_at": "TIMESTAMP",
     "request_id": "VARCHAR",
 }
-"""What holds for the items of one answer."""
+"""Columns of the items of one answer."""
 
 _SCALARS: Final[Mapping[Any, str]] = {
     bool: "BOOLEAN",
@@ -57,11 +57,6 @@ class Field:
         """The name of the column."""
         return self.path[-1]
 
-    @property
-    def is_nested(self) -> bool:
-        """Whether it is a list or an object."""
-        return self.kind.endswith("]") or self.kind.startswith("STRUCT")
-
 
 @frozen
 class Filter:
@@ -80,30 +75,30 @@ class Filter:
 
 @cache
 def fields(endpoint: str) -> Mapping[str, Field]:
-    """The columns that an endpoint's items become, by name.
+    """The columns for the fields of an endpoint's items, by name.
 
-    A main model within an item, as a sound in its detail, gives its fields as columns.
+    A main model within an item, as a sound in its detail, is flattened into columns.
     """
     query = ENDPOINTS[endpoint]
     found = {}
     for name, hint in _hints(query.item).items():
-        inner = _hints(hint) if _is_model(hint) else None
-        for path, one in (
-            [((name,), hint)] if inner is None else [((name, n), h) for n, h in inner.items()]
-        ):
-            found[path[-1]] = Field(path, duck_type(one), ".".join(path) == query.item_key)
+        paths: dict[tuple[str, ...], Any] = {(name,): hint}
+        if isinstance(hint, type) and issubclass(hint, Model):
+            paths = {(name, inner): one for inner, one in _hints(hint).items()}
+        for path, one in paths.items():
+            found[path[-1]] = Field(path, duckdb_type(one), ".".join(path) == query.item_key)
     return found
 
 
 @cache
 def filters(endpoint: str) -> Mapping[str, Filter]:
-    """The columns that the parameters of an endpoint become, by name: all but the page's."""
+    """The columns for the parameters of an endpoint, by name: all but page and limit."""
     query = ENDPOINTS[endpoint]
     hints = typing.get_type_hints(query)
     return {
         f"query_{one.name}": Filter(
             one.name,
-            duck_type(hints[one.name]),
+            duckdb_type(hints[one.name]),
             one.converter(None) if one.default is None else None,
         )
         for one in attrs.fields(query)
@@ -128,38 +123,36 @@ def column_names(endpoint: str) -> list[str]:
     return [*_sources(endpoint)]
 
 
-def duck_type(hint: Any) -> str:
+def duckdb_type(hint: Any) -> str:
     """The DuckDB type for a type of a model's field: ids are text, though the wire has both."""
     options = _options(hint)
     if str in options:
         return "VARCHAR"
     (option,) = options
     if typing.get_origin(option) is tuple:
-        return f"{duck_type(typing.get_args(option)[0])}[]"
+        return f"{duckdb_type(typing.get_args(option)[0])}[]"
     if attrs.has(option):
-        return _struct({name: duck_type(inner) for name, inner in _hints(option).items()})
+        members = _hints(option).items()
+        return f"STRUCT({', '.join(f'{quote_name(n)} {duckdb_type(one)}' for n, one in members)})"
     return _SCALARS[option]
 
 
-def select(endpoint: str, rows: str, *, nested: bool, defused: bool, without: str = "") -> str:
+def select(endpoint: str, rows: str, *, for_csv: bool = False, without: str = "") -> str:
     """SQL that makes a table of raw rows; a value that its column can't hold becomes null.
+
+    For CSV, lists and structs become JSON, and text that a spreadsheet would run is escaped.
 
     Args:
         endpoint: Name of the endpoint.
         rows: Name of a file of JSON lines, as `lines.table_row` makes them.
-        nested: Whether the table may have lists and structs; else they become JSON.
-        defused: Whether text that a spreadsheet would run is to be defused.
+        for_csv: Whether the table is to become CSV.
         without: A column to leave out.
     """
     chosen = []
     for name, (source, kind) in _sources(endpoint).items():
-        value = source
-        if not nested and (kind.endswith("]") or kind.startswith("STRUCT")):
-            value = f"to_json({source})"
-        elif defused and kind == "VARCHAR":
-            value = _defused(source)
+        value = _csv_value(source, kind) if for_csv else source
         if name != without:
-            chosen.append(f"{value} AS {quoted(name)}")
+            chosen.append(f"{value} AS {quote_name(name)}")
     shape = {
         "list": {**{name: one.kind for name, one in filters(endpoint).items()}, **LIST},
         "page": PAGE,
@@ -168,9 +161,9 @@ def select(endpoint: str, rows: str, *, nested: bool, defused: bool, without: st
         "extra": "VARCHAR",
         "item": _shape(ENDPOINTS[endpoint].item),
     }
-    row = f"json_transform(line, {text(json.dumps(shape, default=dict))})"
+    row = f"json_transform(line, {quote_text(json.dumps(shape, default=dict))})"
     parts = ", ".join(f"row.{part} AS {part}" for part in shape)
-    lines = f"SELECT {row} AS row FROM read_csv({text(rows)}, {_ONE_COLUMN})"  # noqa: S608
+    lines = f"SELECT {row} AS row FROM read_csv({quote_text(rows)}, {_ONE_COLUMN})"  # noqa: S608
     return f"SELECT {', '.join(chosen)} FROM (SELECT {parts} FROM ({lines}))"  # noqa: S608
 
 
@@ -182,9 +175,9 @@ _ONE_COLUMN: Final = (
 
 
 def _sources(endpoint: str) -> dict[str, tuple[str, str]]:
-    """What each column is made of, and its type."""
+    """The SQL expression of each column, and its type."""
     inside = {
-        field.name: (".".join(map(quoted, ("item", *field.path))), field.kind)
+        field.name: (".".join(map(quote_name, ("item", *field.path))), field.kind)
         for field in fields(endpoint).values()
     }
     (key,) = (field.name for field in fields(endpoint).values() if field.is_key)
@@ -193,7 +186,7 @@ def _sources(endpoint: str) -> dict[str, tuple[str, str]]:
         "item_id": inside[key],
         "day": ("list.day", "DATE"),
         "rank": (rank, "BIGINT"),
-        **{name: (f"list.{quoted(name)}", one.kind) for name, one in filters(endpoint).items()},
+        **{name: (f"list.{quote_name(name)}", one.kind) for name, one in filters(endpoint).items()},
         **{name: (f"list.{name}", LIST[name]) for name in LIST if name != "day"},
         "page": ("page.page", "BIGINT"),
         "position": ("position", "BIGINT"),
@@ -204,14 +197,14 @@ def _sources(endpoint: str) -> dict[str, tuple[str, str]]:
     }
 
 
-def _defused(source: str) -> str:
-    """Text that begins as a formula does, told from one by an apostrophe."""
+def _csv_value(source: str, kind: str) -> str:
+    """Lists and structs as JSON; an apostrophe before text that begins as a formula does."""
+    if kind.endswith("]") or kind.startswith("STRUCT"):
+        return f"to_json({source})"
+    if kind != "VARCHAR":
+        return source
     starts = "'=', '+', '-', '@', chr(9), chr(13)"
     return f"CASE WHEN left({source}, 1) IN ({starts}) THEN '''' || {source} ELSE {source} END"
-
-
-def _is_model(hint: Any) -> bool:
-    return isinstance(hint, type) and issubclass(hint, Model)
 
 
 def _hints(model: type[Any]) -> dict[str, Any]:
@@ -220,8 +213,8 @@ def _hints(model: type[Any]) -> dict[str, Any]:
 
 
 def _shape(hint: Any) -> Any:
-    """The form of a JSON value as DuckDB's `json_transform` takes it."""
-    kind = duck_type(hint)
+    """The structure of a JSON value, as DuckDB's `json_transform` takes it."""
+    kind = duckdb_type(hint)
     if kind.endswith("]"):
         (many,) = _options(hint)
         return [_shape(typing.get_args(many)[0])]
@@ -231,10 +224,6 @@ def _shape(hint: Any) -> Any:
     return kind
 
 
-def _struct(kinds: Mapping[str, str]) -> str:
-    return f"STRUCT({', '.join(f'{quoted(name)} {kind}' for name, kind in kinds.items())})"
-
-
 def _options(hint: Any) -> list[Any]:
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         nested = [_options(option) for option in typing.get_args(hint)]
@@ -242,11 +231,11 @@ def _options(hint: Any) -> list[Any]:
     return [hint]
 
 
-def quoted(name: str) -> str:
-    """A name as SQL has it."""
+def quote_name(name: str) -> str:
+    """Quote a name for SQL."""
     return f'"{name}"'
 
 
-def text(value: str) -> str:
-    """A text as SQL has it."""
+def quote_text(value: str) -> str:
+    """Quote a text for SQL."""
     return "'" + value.replace("'", "''") + "'"

@@ -1,4 +1,4 @@
-"""`CrawlFile`: what a crawl stored, to read while it runs and ever after."""
+"""`CrawlFile`: what a crawl stored, to read while it runs and afterwards."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from attrs import field, frozen
 from keyapi_async.budget import CREDITS_PER_REQUEST
 from keyapi_async.converter import from_json
 
-from .database import Database, StoreError, no_crawl, parsing, reading
-from .exports import Exported, Selection, SnapshotChoice, export_files, find_pages
+from .database import Database, parsing, reading
+from .exports import Exported, Selection, export_files
+from .exports.selection import SnapshotChoice, find_pages, find_snapshots
 from .jobs import FailedQuery, Record
-from .store import StoredSnapshot, query_from, read_snapshots
+from .store import USAGE_COUNTS, StoredSnapshot, query_from, read_snapshots
 from .views import COMPLETE
 
 MAX_FAILURES: Final = 10
-"""So many failed queries a summary names."""
+"""Failed queries that a summary names."""
 
 _COUNTS: Final = """
 SELECT count(*) AS queries, coalesce(sum(state = 'done'), 0) AS done,
@@ -31,7 +32,6 @@ SELECT count(*) AS queries, coalesce(sum(state = 'done'), 0) AS done,
     CASE WHEN total(state = 'pending') THEN NULL ELSE max(finished_at) END AS finished_at
 FROM lists l WHERE snapshot = ?
 """
-_RUN_COUNTS: Final = ("requests", "retries", "rate_limited", "credits_spent", "credits_at_risk")
 _INCOMPLETE: Final = """
 SELECT q.endpoint, q.params, l.state, l.error, l.stop_reason
 FROM lists l JOIN queries q ON q.id = l.query
@@ -44,8 +44,8 @@ ORDER BY l.id LIMIT ?
 class Summary:
     """One snapshot of a crawl's file, in numbers.
 
-    What was sent and spent is the client's doing while the crawl ran: whatever else was asked of
-    the same client meanwhile is in these numbers, too.
+    Requests and credits are what the client sent and spent while the crawl ran, other calls
+    through the same client included.
 
     Attributes:
         snapshot: Its number, from 1.
@@ -67,7 +67,7 @@ class Summary:
         credits_spent: What it cost.
         credits_at_risk: What it may have cost beyond that; of a run that was killed, or still
             runs, this counts the requests that may be under way.
-        failures: The first of those that failed.
+        failures: The first 10 of those that failed.
     """
 
     snapshot: int
@@ -209,21 +209,14 @@ def summarize(db: Database, snapshot: int | None = None) -> Summary:
 
 
 def _find(db: Database, snapshot: int | None) -> StoredSnapshot:
-    stored = read_snapshots(db)
-    if not stored:
-        raise no_crawl(db.path)
-    if snapshot is None:
-        return stored[-1]
-    for one in stored:
-        if one.number == snapshot:
-            return one
-    raise StoreError(f"{db.path}: has no snapshot {snapshot}, only 1 to {stored[-1].number}")
+    (found,) = find_snapshots(db, "latest" if snapshot is None else snapshot)
+    return found
 
 
 def _summarize(db: Database, snapshot: StoredSnapshot) -> Summary:
     (counts,) = db.rows(_COUNTS.format(complete=COMPLETE), snapshot.number)
     runs = [dict(row) for row in db.rows("SELECT * FROM runs WHERE snapshot = ?", snapshot.number)]
-    sums = {name: sum(run[name] for run in runs) for name in _RUN_COUNTS}
+    sums = {name: sum(run[name] for run in runs) for name in USAGE_COUNTS}
     # What was under way when a run was killed may have been billed without a trace in the file.
     killed = sum(run.get("in_hand", 0) for run in runs if run["ended_at"] is None)
     sums["credits_at_risk"] += killed * CREDITS_PER_REQUEST

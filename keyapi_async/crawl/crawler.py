@@ -1,4 +1,4 @@
-"""`Crawl` stores every list of a plan in a file; `crawl` streams them and keeps nothing."""
+"""`Crawl` stores every list of a plan in a file; `crawl` streams them and stores nothing."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from keyapi_async.queries import Query
 from .crawl_file import Summary, summarize
 from .database import Database, StoreError, is_begun, parsing, reading, writing
 from .jobs import NEW_DETAILS, Clock, CrawlError, Job, Options, Progress, Record
-from .plan import Expectation, distinct, expect_jobs, pages_left
+from .plan import Expectation, check_plan, expect_jobs, pages_left
 from .sinks import FileSink, StreamSink
-from .snapshots import Decision, Request, carry_out, decide, seconds
+from .snapshots import Decision, Request, carry_out, check_seconds, decide
 from .store import Store, read_lists
-from .workers import Workers, concurrency_for
+from .workers import Workers, choose_concurrency
 
 GRACE: Final = 5.0
 """Seconds that `stop` gives the requests under way."""
@@ -33,20 +33,19 @@ WAIT_OUTAGE: Final = 600.0
 
 
 class CrawlOptions(TypedDict, total=False):
-    """What may be asked of a crawl's file, beside the plan.
+    """How a crawl treats its file, beside the plan.
 
     Attributes:
-        max_items: At most so many items of each list.
-        max_pages: At most so many pages of each list.
+        max_items: The most items to fetch of each list.
+        max_pages: The most pages to fetch of each list.
         details: Also the detail of hashtags and sounds, once per region and period: `"all"`,
-            `"new"` (those whose detail the file doesn't have yet), or a number: of so many at
-            the top of each list.
-        extend: Let a changed plan, or changed limits, take the place of those of the file: what
-            is new is fetched; what is no longer there is fetched no more, and keeps what is
-            stored of it.
+            `"new"` (those whose detail the file doesn't have yet), or a number: of that many at the
+            top of each list.
+        extend: Let a changed plan, or changed limits, replace those of the file: new queries are
+            fetched; those that are gone are fetched no more, but what is stored of them stays.
         retry_failed: Try failed lists again.
-        fresh_within: Begin a new snapshot if the newest was begun so many seconds ago; else go
-            on with it.
+        fresh_within: Begin a new snapshot if the newest was begun this many seconds ago or
+            earlier; else go on with it.
         daily: Begin a new snapshot on each calendar day: True for the machine's time zone, or
             the name of another, such as `Europe/Berlin`.
     """
@@ -77,10 +76,10 @@ class Crawl:
         plan: The queries; None to go on with those of the file.
         path: The SQLite file; made if it isn't there, unless it is to give the plan.
         concurrency: Lists to work on at once; by default twice the pace, at least 8.
-        keep_going: Note a failed list and go on with the others.
+        keep_going: Record a failed list and go on with the others.
         wait_outage: Seconds to wait for a server that is down. Default 600.
         on_start: Called with the progress once the file is open and before anything is sent.
-        options: What is asked of the file; see `CrawlOptions`.
+        options: See `CrawlOptions`.
 
     Raises:
         ParameterError: A value can't be right; no file was made or changed.
@@ -101,9 +100,9 @@ class Crawl:
         self._client = client.with_options(cache=None)  # whose usage is the crawl's alone
         self._path = Path(path)
         self._request = make_request(plan, options)
-        self._concurrency = concurrency_for(client.usage.pace, concurrency)
+        self._concurrency = choose_concurrency(client.usage.pace, concurrency)
         self._keep_going = keep_going
-        self._wait_outage = seconds("wait_outage", wait_outage)
+        self._wait_outage = check_seconds("wait_outage", wait_outage)
         self._on_start = on_start
         self._clock: Clock = time.time  # the tests' own
         self._progress = Progress()
@@ -128,7 +127,7 @@ class Crawl:
             with parsing(self._path):
                 decision = decide(db, self._request, self._clock())
                 snapshot = carry_out(db, decision)
-                self._progress = _count(db, decision, snapshot)
+                self._progress = _start_progress(db, decision, snapshot)
             try:
                 if self._on_start is not None:
                     self._on_start(self.status())
@@ -140,14 +139,14 @@ class Crawl:
                 return summarize(db, snapshot)
 
     def stop(self, grace: float = GRACE) -> None:
-        """End the run in good order: begin nothing new, store what is under way.
+        """End the run in good order: start nothing new, store what is under way.
 
-        Call it from the crawl's event loop, perhaps upon a signal. Called again, it gives up the
-        requests under way at once; they may have cost credits. Called before `run`, that run
-        sends nothing. The next one goes on.
+        Call it from the crawl's event loop, perhaps from a signal handler. A second call cancels
+        the requests under way at once; they may have cost credits. Called before `run`, that run
+        sends nothing. The next run goes on.
 
         Args:
-            grace: Seconds after which they are given up in any case.
+            grace: Seconds after which requests still under way are cancelled.
         """
         workers = self._workers
         if workers is not None and self._is_stopped:
@@ -158,7 +157,7 @@ class Crawl:
         self._is_stopped = True
 
     def status(self) -> Progress:
-        """How it is getting on at this moment."""
+        """A copy of the counts at this moment."""
         return attrs.evolve(self._progress)
 
     async def _work(self, db: Database, options: Options, snapshot: int) -> None:
@@ -185,8 +184,8 @@ class Crawl:
                 store.end(usage)
 
 
-def _count(db: Database, decision: Decision, snapshot: int) -> Progress:
-    """What there is to do."""
+def _start_progress(db: Database, decision: Decision, snapshot: int) -> Progress:
+    """The counts before anything is sent."""
     jobs = [one.job() for one in read_lists(db, snapshot, "l.state = 'pending'")]
     return Progress(
         queries=decision.done + decision.failed + len(jobs),
@@ -201,7 +200,7 @@ def _count(db: Database, decision: Decision, snapshot: int) -> Progress:
 
 
 def make_request(plan: Iterable[Query[Any]] | None, options: CrawlOptions) -> Request:
-    """What is asked of a crawl's file, checked."""
+    """Check what is asked of a crawl's file."""
     given: dict[str, Any] = {**options}
     names = [attribute.name for attribute in attrs.fields(Options)]
     wanted = Options(**{name: given.pop(name) for name in names if name in given})
@@ -232,14 +231,14 @@ def expect(
     path: str | PathLike[str] | None = None,
     **options: Unpack[CrawlOptions],
 ) -> Expectation:
-    """Estimate what crawling a plan comes to: a dry run, by the lengths the file knows.
+    """Estimate what crawling a plan will cost: a dry run, from the list lengths in the file.
 
     Nothing is sent or changed, no key is needed, and a crawl may be running on the file.
 
     Args:
         plan: The queries; None for those of the file.
         path: The file, if there is to be one; it need not be there.
-        options: What is asked of the file; see `CrawlOptions`.
+        options: See `CrawlOptions`.
 
     Raises:
         ParameterError: A value can't be right.
@@ -268,25 +267,25 @@ async def crawl(
     keep_going: bool = False,
     wait_outage: float = WAIT_OUTAGE,
 ) -> AsyncGenerator[Record[Any], None]:
-    """Stream every item of every list of a plan, without keeping any.
+    """Stream every item of every list of a plan, without storing any.
 
-    Lists run side by side under the client's pace, so their items come mixed. Leave it early
-    with `contextlib.aclosing`, so that it stops at once.
+    Lists run side by side under the client's pace, so their items come interleaved. To leave it
+    early, use `contextlib.aclosing`: then it stops at once.
 
     Args:
         client: Sends the requests; its `max_credits` bounds what is spent.
         plan: The queries; `grid` makes them.
         concurrency: Lists to work on at once; by default twice the pace, at least 8.
-        max_items: At most so many items of each list.
-        max_pages: At most so many pages of each list.
+        max_items: The most items to fetch of each list.
+        max_pages: The most pages to fetch of each list.
         details: Also the detail of hashtags and sounds, once per region and period: `"all"`, or
-            a number: of so many at the top of each list.
+            a number: of that many at the top of each list.
         keep_going: Go on when a list fails, and raise `CrawlError` at the end.
         wait_outage: Seconds to wait for a server that is down. Default 600.
 
     Raises:
         ParameterError: A value can't be right; nothing was sent.
-        CrawlError: All is done but what failed (with `keep_going`).
+        CrawlError: Some lists failed, the others are done (with `keep_going`).
         OutageError: The server was down for too long.
         KeyAPIError: A list failed (without `keep_going`), or every list would: key, credits,
             rate.
@@ -294,7 +293,7 @@ async def crawl(
     if details == NEW_DETAILS:
         raise ParameterError("details", details, "'all' or a number: only a file knows what is new")
     options = Options(max_items=max_items, max_pages=max_pages, details=details)
-    plan = distinct(plan)
+    plan = check_plan(plan)
     progress = Progress(
         queries=len(plan),
         pages_expected=sum(pages_left(Job(query=query), options) for query in plan),
@@ -304,10 +303,11 @@ async def crawl(
         client.with_options(cache=None),
         sink,
         options,
-        concurrency=concurrency,
+        concurrency=choose_concurrency(client.usage.pace, concurrency),
         keep_going=keep_going,
-        wait_outage=seconds("wait_outage", wait_outage),
+        wait_outage=check_seconds("wait_outage", wait_outage),
         progress=progress,
+        clock=time.time,
     )
     running = asyncio.create_task(workers.run())
     running.add_done_callback(sink.end)

@@ -92,10 +92,9 @@ CREATE INDEX lists_query ON lists (query);
 ALTER TABLE runs ADD COLUMN in_hand INTEGER NOT NULL DEFAULT 0;
 """,
 }
-"""What makes of a file of that version one of the next."""
+"""Statements that turn a file of that version into one of the next."""
 
-
-_NONSENSE: Final = (
+_PARSE_ERRORS: Final = (
     ArithmeticError,
     AttributeError,
     InvalidResponseError,
@@ -104,7 +103,7 @@ _NONSENSE: Final = (
     TypeError,
     ValueError,
 )
-"""What comes of reading rows that were damaged, or edited by hand."""
+"""What parsing rows raises that were damaged, or edited by hand."""
 
 
 class StoreError(KeyAPIError):
@@ -120,13 +119,13 @@ class Database:
         connection.row_factory = sqlite3.Row
 
     def rows(self, sql: str, *values: object) -> list[Any]:
-        """Read something."""
-        with _translated(self.path):
+        """Run a query; returns all rows."""
+        with _translating(self.path):
             return self._connection.execute(sql, values).fetchall()
 
     def each(self, sql: str, *values: object) -> Iterator[Any]:
-        """Read something long, row by row."""
-        with _translated(self.path):
+        """Run a query with a long result; yields row by row."""
+        with _translating(self.path):
             # Not `yield from`: that would close the cursor, perhaps of a file closed before.
             for row in self._connection.execute(sql, values):  # noqa: UP028
                 yield row
@@ -134,21 +133,21 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing."""
-        with _translated(self.path), _transaction(self._connection):
+        with _translating(self.path), _transaction(self._connection):
             yield self._connection
 
 
 @contextmanager
 def parsing(path: Path) -> Iterator[None]:
-    """Make sense of rows; of those that no crawl wrote none can be made.
+    """Parse rows in this context; those that no crawl wrote are reported as damage.
 
     Raises:
-        StoreError: So it is.
+        StoreError: A row can't be parsed.
     """
     problem = ""
     try:
         yield
-    except _NONSENSE as error:
+    except _PARSE_ERRORS as error:
         problem = f"{type(error).__name__}: {error}".splitlines()[0]
     if problem:
         raise StoreError(f"{path}: {_ADVICE['SQLITE_CORRUPT']} ({excerpt(problem)})")
@@ -166,11 +165,11 @@ def writing(path: Path, *, create: bool) -> Iterator[Database]:
         StoreError: It can't be used; then nothing in it was changed.
     """
     if create:
-        is_begun(path)  # lay no lock beside what isn't ours
+        is_begun(path)  # so that no lock is put beside a file that isn't ours
     else:
         with reading(path):
-            pass  # nor where nothing is
-    with _locked(path), _translated(path), closing(_connect(path, "rwc")) as connection:
+            pass  # nor where there is no file
+    with _locking(path), _translating(path), closing(_connect(path, "rwc")) as connection:
         _set_up(connection, _version(path, connection))
         yield Database(path, connection)
 
@@ -185,7 +184,7 @@ def reading(path: Path) -> Iterator[Database]:
         StoreError: It can't be read, or is no crawl's.
     """
     with ExitStack() as stack:
-        with _translated(path):
+        with _translating(path):
             connection = _open_to_read(path, stack)
             if _version(path, connection) is None:
                 raise no_crawl(path)
@@ -193,12 +192,12 @@ def reading(path: Path) -> Iterator[Database]:
 
 
 def no_crawl(path: object) -> StoreError:
-    """There is nothing in a file, and no plan to begin with."""
+    """The error for a file without a crawl, and no plan to begin one with."""
     return StoreError(f"{path}: holds no crawl yet; start one with a plan")
 
 
 def _open_to_read(path: Path, stack: ExitStack) -> sqlite3.Connection:
-    def opened(mode: str, file: Path = path) -> sqlite3.Connection:
+    def connect(mode: str, file: Path = path) -> sqlite3.Connection:
         connection = stack.enter_context(closing(_connect(file, mode)))
         connection.execute("PRAGMA query_only = ON")
         connection.execute("SELECT 1 FROM sqlite_schema").fetchall()
@@ -206,20 +205,20 @@ def _open_to_read(path: Path, stack: ExitStack) -> sqlite3.Connection:
 
     log, index = (Path(f"{path.resolve()}{ending}") for ending in ("-wal", "-shm"))
     if not log.exists():
-        # Nobody has it open. As a writer, SQLite takes its own files away again afterwards.
+        # Nobody has it open. As a writer, SQLite removes its own files again afterwards.
         may_write = os.access(path, os.W_OK) and os.access(path.resolve().parent, os.W_OK)
-        return opened("rw" if may_write or not path.exists() else "ro&immutable=1")
+        return connect("rw" if may_write or not path.exists() else "ro&immutable=1")
     if index.exists():
         try:
-            return opened("ro")
+            return connect("ro")
         except sqlite3.OperationalError as error:
             if _name(error).startswith("SQLITE_BUSY"):
                 raise
-    # Its crawl was killed, and SQLite would have to write here to make sense of what it left.
+    # Its crawl was killed, and SQLite would have to write here to recover its log.
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="keyapi-")))
     shutil.copyfile(path, folder / "crawl")
     shutil.copyfile(log, folder / "crawl-wal")
-    return opened("rw", folder / "crawl")
+    return connect("rw", folder / "crawl")
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -241,7 +240,7 @@ def is_begun(path: Path) -> bool:
     Raises:
         StoreError: It is something else, or its folder can't take it.
     """
-    with _translated(path), ExitStack() as stack:
+    with _translating(path), ExitStack() as stack:
         if path.exists():
             return _version(path, _open_to_read(path, stack)) is not None
         if not os.access(path.resolve().parent, os.W_OK):
@@ -287,15 +286,15 @@ def _set_up(connection: sqlite3.Connection, version: int | None) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locking(path: Path) -> Iterator[None]:
     """Keep every other crawl off a file.
 
     The lock is one of SQLite's own, on an empty file beside it: the system drops it when the
     process ends, however it ends, so none is ever left behind. The crawl's file itself can't be
-    locked, or nobody could look into it meanwhile. The empty file stays: removing it could take
-    away the lock of whoever comes next.
+    locked, or nobody could read it meanwhile. The empty file stays: removing it could remove the
+    lock of the next crawl.
     """
-    with _translated(path):
+    with _translating(path):
         lock = sqlite3.connect(f"{path.resolve()}-lock", timeout=0, isolation_level=None)
     with closing(lock):
         try:
@@ -323,7 +322,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def _translating(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, UnicodeDecodeError) as error:
@@ -333,7 +332,7 @@ def _translated(path: Path) -> Iterator[None]:
 
 
 def _store_error(path: Path, error: Exception) -> StoreError:
-    """What an error of SQLite means for whoever owns the file."""
+    """An error of SQLite in words for the owner of the file, with the way out."""
     name = _name(error)
     for prefix, advice in _ADVICE.items():
         if name.startswith(prefix):

@@ -15,7 +15,6 @@ from keyapi_async.raw import position_of
 Clock: TypeAlias = Callable[[], float]
 """Tells the time, in Unix seconds."""
 
-ALL_DETAILS: Final = "all"
 NEW_DETAILS: Final = "new"
 
 
@@ -28,7 +27,7 @@ def _max_pages(value: int | None) -> int | None:
 
 
 def _details(value: str | int | None) -> str | int | None:
-    if value is None or value in (ALL_DETAILS, NEW_DETAILS):
+    if value is None or value in ("all", NEW_DETAILS):
         return value
     try:
         return whole_number("details", value, 1)
@@ -39,13 +38,13 @@ def _details(value: str | int | None) -> str | int | None:
 
 @frozen(kw_only=True)
 class Options:
-    """What decides, beside the plan, which items a crawl fetches.
+    """Which items a crawl fetches of the lists of its plan.
 
     Attributes:
-        max_items: At most so many items of each list.
-        max_pages: At most so many pages of each list.
+        max_items: The most items to fetch of each list.
+        max_pages: The most pages to fetch of each list.
         details: Also the detail of hashtags and sounds, once per region and period: `"all"`,
-            `"new"` (those whose detail the file doesn't have yet), or a number: of so many at
+            `"new"` (those whose detail the file doesn't have yet), or a number: of that many at
             the top of each list.
 
     Raises:
@@ -149,10 +148,10 @@ class Batch:
     def details(self) -> Iterator[tuple[int, DetailQuery[Any]]]:
         """The queries for the details of its items, each with its item's place in the list."""
         places = ((self.page, position_of(item), item) for item in self.items)
-        return details_of(self.job.query, places)
+        return find_details(self.job.query, places)
 
 
-def details_of(
+def find_details(
     query: Query[Any], items: Iterable[tuple[int, int, Any]]
 ) -> Iterator[tuple[int, DetailQuery[Any]]]:
     """The queries for the details of items, each with its item's place in the list.
@@ -179,11 +178,11 @@ class Completion:
 
 @frozen(kw_only=True)
 class Failure:
-    """The end of a job that can't be done.
+    """The end of a job that failed.
 
     Attributes:
         job: The job.
-        page: The page that could not be had.
+        page: The page that could not be fetched.
         error: Why.
         is_final: Whether that is settled; else the next run goes on with it.
     """
@@ -205,9 +204,9 @@ class Sink(Protocol):
         ...
 
     async def put(self, outcome: Outcome) -> int:
-        """Take in what came of a job; returns how many new jobs that made.
+        """Take an outcome of a job; returns how many new jobs it added.
 
-        Returns only when it is safe: stored, or in the hands of the caller.
+        Returns only when the outcome is safe: stored, or handed to the caller.
         """
         ...
 
@@ -228,7 +227,7 @@ class Progress:
         is_new: Whether this run began it.
         pages_before: Pages of the snapshot that earlier runs stored.
         outage: Why nothing is sent while the server is down; None while it isn't.
-        next_probe: When it is tried again, by the event loop's clock.
+        next_probe: When the server is tried again, by the event loop's clock.
         ignored: Numbers of snapshots that were begun in the future, by a clock that was wrong.
     """
 

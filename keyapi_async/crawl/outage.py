@@ -1,4 +1,4 @@
-"""Tells a server that is down from a list that can't be had, and waits for it to come back."""
+"""Tells a server that is down from a list that fails by itself, and waits for the server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Waiter:
 
     Attributes:
         verdict: Whether it is to try again.
-        is_repeat: Whether the server answered others since its list failed at the same place.
+        is_repeat: Whether the server answered others since the list failed at the same place.
     """
 
     verdict: asyncio.Future[bool]
@@ -39,7 +39,7 @@ class Outage:
 
     A list that fails alone is itself to blame. When a request never left this machine, or two
     lists fail with no answer between, it is the server: then nothing is sent but a probe now and
-    then, by the workers in turn. A list that fails again although the server answered others
+    then, by one worker after another. A list that fails again although the server answered others
     meanwhile says nothing about the server.
 
     Args:
@@ -73,12 +73,12 @@ class Outage:
         return self._prober is not None and self._prober is asyncio.current_task()
 
     def settle(self) -> None:
-        """Note that a worker is idle: who waits for nobody but idle ones is told now."""
+        """Blame the lists of those who wait once no busy worker is left to prove otherwise."""
         if self._since is None and self._count_busy() <= len(self._waiters):
             self._release(try_again=False)
 
     def give_up(self) -> None:
-        """Send those who wait away."""
+        """Release the waiting workers; none is to try again."""
         self._gave_up = True
         self._release(try_again=False)
 

@@ -48,14 +48,14 @@ def grid(endpoint: str | type[Query[Any]], **values: Any) -> Plan:
     _check_names(query, values)
     axes = [_axis(name, value) for name, value in values.items()]
     combinations = itertools.product(*axes)
-    return distinct(query(**dict(zip(values, chosen, strict=True))) for chosen in combinations)
+    return check_plan(query(**dict(zip(values, chosen, strict=True))) for chosen in combinations)
 
 
-def distinct(plan: Iterable[Query[Any]]) -> Plan:
-    """A plan with each query once.
+def check_plan(plan: Iterable[Query[Any]]) -> Plan:
+    """The queries of a plan, each once.
 
     Raises:
-        ParameterError: Something in it is no query; tells what.
+        ParameterError: Something in it is no query; names it.
     """
     queries = tuple(plan)
     for number, query in enumerate(queries, 1):
@@ -105,10 +105,10 @@ def query_json(query: Query[Any]) -> str:
 
 
 def query_text(query: Query[Any]) -> str:
-    """A query for people: its endpoint, and what is not as usual."""
+    """A query for people: its endpoint, and the parameters that aren't at their default."""
     usual = wire_params(type(query)())
-    said = {name: value for name, value in wire_params(query).items() if value != usual[name]}
-    return " ".join([query.name, *(f"{name}={value}" for name, value in said.items())])
+    changed = {name: value for name, value in wire_params(query).items() if value != usual[name]}
+    return " ".join([query.name, *(f"{name}={value}" for name, value in changed.items())])
 
 
 def query_class(endpoint: object) -> type[Query[Any]]:
@@ -143,20 +143,20 @@ def _axis(name: str, value: Any) -> list[Any]:
     return values
 
 
-# -- what it should come to --------------------------------------------------------------------
+# -- what it should cost -----------------------------------------------------------------------
 
 
 @frozen(kw_only=True)
 class Expectation:
-    """What a crawl should come to, by the lengths of its lists known, else the usual ones.
+    """What a crawl should cost, by the known lengths of its lists, else the usual ones.
 
     Attributes:
         queries: How many queries of each endpoint are to be answered, by its name.
         done: Queries that are answered already.
         failed: Queries that failed and are left out.
         pages: Pages of lists, and details that are queries themselves.
-        details: Details to fetch beside; lists of one region and period may share some.
-        credits: What all of it costs.
+        details: Details of list items; lists of one region and period may share some.
+        credits: What all of it should cost.
     """
 
     queries: Mapping[str, int]
@@ -170,7 +170,7 @@ class Expectation:
 def expect_jobs(
     jobs: Iterable[Job], options: Options, *, done: int = 0, failed: int = 0
 ) -> Expectation:
-    """Estimate what is left of a crawl comes to."""
+    """Estimate what the rest of a crawl will cost."""
     queries: dict[str, int] = dict.fromkeys(ENDPOINTS, 0)
     pages = details = 0
     for job in jobs:

@@ -1,4 +1,4 @@
-"""Where the items of a crawl go: into a file, or to whoever iterates."""
+"""Where the items of a crawl go: into a file, or to the caller who iterates."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from .plan import Plan
 from .store import Store
 
 GATHER: Final = 0.05
-"""Seconds to gather pages for one transaction, as each costs a commit and two turns of threads.
+"""Seconds to gather pages for one transaction: each costs a commit and two thread switches.
 
-No worker is short of time: there are enough of them for answers that take much longer.
+The pace doesn't suffer: there are enough workers for answers that take much longer.
 """
 
 HEARTBEAT: Final = 0.1
-"""Seconds between two looks at what was sent and spent without an answer to store."""
+"""Seconds between two checks for usage to store though no answer came."""
 
 CHUNK: Final = 64
-"""So many pending lists are read from the store at once."""
+"""Pending lists read from the store at once."""
 
 _T = TypeVar("_T")
 
 
 class FileSink:
-    """Stores what comes, and takes the jobs from the store.
+    """Stores outcomes in the file, and reads the jobs from it.
 
-    SQLite works in a thread of its own. What comes within a moment, and while it commits, goes
-    into one transaction: at a high pace that saves most of its work.
+    SQLite works in a thread of its own. Outcomes that arrive close together, or while it commits,
+    share a transaction: at a high pace that saves most of the work.
 
     Args:
         store: The store of this run.
-        usage: The client's counts, to be stored along.
+        usage: The client's counts, stored with the outcomes.
     """
 
     def __init__(self, store: Store, usage: Usage) -> None:
@@ -61,7 +61,7 @@ class FileSink:
         """The next pending list of the store."""
         async with self._asking:
             if not self._jobs and self._more:
-                # Whatever is added from here on will set it again.
+                # What is added from here on sets it again.
                 self._more = False
                 found = await self._call(self._store.jobs, self._after, CHUNK)
                 self._jobs.extend(found)
@@ -71,7 +71,7 @@ class FileSink:
             return self._jobs.popleft() if self._jobs else None
 
     async def put(self, outcome: Outcome) -> int:
-        """Store what came; returns when it is durable."""
+        """Store an outcome; returns when it is durable."""
         stored: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.append((outcome, stored))
         self._wake()
@@ -98,7 +98,7 @@ class FileSink:
             self._writer = asyncio.create_task(self._write())
 
     async def _beat(self) -> None:
-        """Have the file know what was spent without an answer, should the process be killed."""
+        """Store what was spent without an answer, in case the process is killed."""
         while True:
             await asyncio.sleep(HEARTBEAT)
             if self._written != self._usage:
@@ -106,14 +106,14 @@ class FileSink:
 
     async def _write(self) -> None:
         while self._waiting or self._written != self._usage:
-            if len(self._waiting) < self._in_hand:  # else nobody is left to wait for
+            if len(self._waiting) < self._in_hand:  # else no more outcomes can come
                 await asyncio.sleep(GATHER)
             batch, self._waiting = self._waiting, []
             outcomes = [outcome for outcome, _ in batch]
             self._written = attrs.evolve(self._usage)
             try:
                 made = await self._call(self._store.write, outcomes, self._written)
-            except Exception as error:  # noqa: BLE001 - whoever waits for it is told
+            except Exception as error:  # noqa: BLE001 - raised where it is awaited
                 for _, stored in batch:
                     stored.set_exception(error)
                     stored.exception()  # a cancelled worker doesn't ask
@@ -124,7 +124,7 @@ class FileSink:
 
 
 class StreamSink:
-    """Hands what comes to whoever iterates over `batches`.
+    """Hands batches to the caller who iterates over `batches`.
 
     Args:
         plan: The queries, each once.
@@ -136,13 +136,12 @@ class StreamSink:
         self._plan = iter(plan)
         self._options = options
         self._details: deque[Job] = deque()
-        # With details, this grows with what is found: a hash is all that is kept of each. Those
-        # of the plan come anyway.
-        self._met = {hash(query) for query in plan if not isinstance(query, ListQuery)}
+        # Details fetched, or in the plan anyway; hashes, as with details this grows and grows.
+        self._seen = {hash(query) for query in plan if not isinstance(query, ListQuery)}
         self._ready: asyncio.Queue[tuple[Batch, asyncio.Future[None]] | None] = asyncio.Queue()
 
     async def take(self) -> Job | None:
-        """The next query: details first, so that few are waiting at any time."""
+        """The next query: details first, so that few of them wait at any time."""
         if self._details:
             return self._details.popleft()
         query = next(self._plan, None)
@@ -164,7 +163,7 @@ class StreamSink:
         self._ready.put_nowait(None)
 
     async def batches(self) -> AsyncGenerator[Batch, None]:
-        """What comes, as it comes."""
+        """Each batch, as it arrives."""
         while (ready := await self._ready.get()) is not None:
             batch, taken = ready
             if not taken.done():  # pragma: no branch - cancelled otherwise
@@ -174,8 +173,8 @@ class StreamSink:
     def _add_details(self, batch: Batch) -> int:
         made = 0
         for place, query in batch.details():
-            if self._options.wants_detail(place) and hash(query) not in self._met:
-                self._met.add(hash(query))
+            if self._options.wants_detail(place) and hash(query) not in self._seen:
+                self._seen.add(hash(query))
                 self._details.append(Job(query=query))
                 made += 1
         return made

@@ -1,7 +1,6 @@
-"""Which snapshot of a file a crawl works on, and what of it is to be done.
+"""Which snapshot of a file a crawl works on, and what is to be done in it.
 
-`decide` is arithmetic on what the file holds: a dry run adds up what it says, a run carries it
-out with `carry_out`.
+`decide` only reads the file: a dry run adds up its decision, a run applies it with `carry_out`.
 """
 
 from __future__ import annotations
@@ -19,15 +18,17 @@ from keyapi_async.queries import Query
 from keyapi_async.retry import to_float
 
 from .database import Database, StoreError, no_crawl
-from .jobs import Job, Options, details_of
-from .plan import Plan, distinct, query_text
+from .jobs import Job, Options, find_details
+from .plan import Plan, check_plan, query_text
 from .store import (
     LOCAL,
     Key,
     StoredList,
     StoredSnapshot,
     add_lists,
-    day_of,
+    choose_details,
+    find_day,
+    find_zone,
     options_json,
     query_from,
     query_key,
@@ -35,19 +36,17 @@ from .store import (
     read_lists,
     read_plan_keys,
     read_snapshots,
-    wanted_details,
-    zone_of,
 )
 
 FUTURE: Final = 3600.0
-"""A snapshot begun so many seconds from now was begun by a clock that was wrong."""
+"""A snapshot begun this many seconds after now was begun by a clock that was wrong."""
 
 _ITEMS: Final = """
 SELECT p.page, i.position, i.json FROM items i JOIN pages p ON p.id = i.page
 WHERE i.list = ? ORDER BY i.id
 """
 _NAMED: Final = 3
-"""So many queries of a changed plan are named."""
+"""Queries of a changed plan that an error names."""
 
 
 class PlanChangedError(StoreError):
@@ -55,17 +54,17 @@ class PlanChangedError(StoreError):
 
 
 def _plan(queries: Iterable[Query[Any]] | None) -> Plan | None:
-    plan = None if queries is None else distinct(queries)
+    plan = None if queries is None else check_plan(queries)
     if plan == ():
         raise ParameterError("plan", plan, "of at least one query: there is nothing to crawl")
     return plan
 
 
-def seconds(name: str, value: float) -> float:
-    """Take a length of time.
+def check_seconds(name: str, value: float) -> float:
+    """Check a length of time.
 
     Raises:
-        ParameterError: It is none.
+        ParameterError: It is no number, or below 0.
     """
     if not to_float(value) >= 0:
         raise ParameterError(name, value, "a number of seconds")
@@ -73,13 +72,13 @@ def seconds(name: str, value: float) -> float:
 
 
 def _fresh_within(value: float | None) -> float | None:
-    return None if value is None else seconds("fresh_within", value)
+    return None if value is None else check_seconds("fresh_within", value)
 
 
 def _zone(value: object) -> str | None:
     name = LOCAL if value is True else value or None
     if name is not None:
-        zone_of(name)  # type: ignore[arg-type] # refuses what is no name
+        find_zone(name)  # type: ignore[arg-type] # refuses what is no name
     return name  # type: ignore[return-value]
 
 
@@ -90,9 +89,9 @@ class Request:
     Attributes:
         plan: The queries; None for those the file has.
         options: What is wanted of each list; None for what the file says.
-        extend: Let a changed plan, or changed options, take the place of the file's.
+        extend: Let a changed plan, or changed options, replace the file's.
         retry_failed: Try failed queries again.
-        fresh_within: Begin a new snapshot if the newest was begun so many seconds ago.
+        fresh_within: Begin a new snapshot if the newest was begun this many seconds ago.
         daily: Begin a new snapshot on each calendar day of this zone.
 
     Raises:
@@ -115,19 +114,19 @@ class Decision:
         now: When it was decided, in Unix seconds.
         snapshot: The snapshot to go on with; None to begin one.
         day: Its day.
-        zone: The zone of that day, if there is to be a snapshot for each.
+        zone: The zone of that day, if the crawl is a daily one.
         options: What is wanted of each list.
         ignored: Snapshots that were begun in the future.
         add: Queries that come to the plan.
         drop: Queries that leave it.
         lists: Queries that come to the snapshot, with the length their list had.
         pending: Lists of the snapshot that are to be done.
-        reopen: Other lists of it that are to be done after all.
-        close: Lists of it that nobody wants any more.
+        reopen: Its finished lists that are to be pending again.
+        close: Its lists that left the plan.
         done: How many of its lists are done.
         failed: How many of them failed.
-        pages: How many pages it has.
-        details: Details of its items that were not wanted before.
+        pages: How many pages of it are stored.
+        details: Details of its items that were not asked for before.
     """
 
     now: float
@@ -148,7 +147,7 @@ class Decision:
     details: Mapping[Key, None] = field(factory=dict)
 
     def jobs(self) -> Iterator[Job]:
-        """What is to be done, as far as it is known before anything is sent."""
+        """What is to be done, as far as that is known before anything is sent."""
         for one in (*self.pending, *self.reopen):
             yield one.job()
         for key, total in {**self.lists, **self.details}.items():
@@ -156,7 +155,7 @@ class Decision:
 
 
 def decide(db: Database | None, request: Request, now: float) -> Decision:
-    """Say what a crawl does with its file; nothing is changed.
+    """Decide what a crawl does with its file; nothing is changed.
 
     Args:
         db: The file; None if there is none yet.
@@ -174,7 +173,7 @@ def decide(db: Database | None, request: Request, now: float) -> Decision:
         lists: dict[Key, int | None] = dict.fromkeys(map(query_key, request.plan))
         return Decision(
             now=now,
-            day=day_of(now, request.daily),
+            day=find_day(now, request.daily),
             zone=request.daily,
             options=request.options or Options(),
             add=tuple(lists),
@@ -188,7 +187,7 @@ def decide(db: Database | None, request: Request, now: float) -> Decision:
     plan, add, drop = _compare_plans(db, request, before)
     decision = Decision(
         now=now,
-        day=day_of(now, zone),
+        day=find_day(now, zone),
         zone=zone,
         options=request.options or before.options,
         ignored=ignored,
@@ -207,8 +206,8 @@ def _newest(
 ) -> tuple[StoredSnapshot | None, tuple[StoredSnapshot, ...]]:
     """The newest snapshot, and those of the future, which have no age.
 
-    The newest is the one begun last, whatever the clock said: the time of one that was begun in
-    the future comes some day.
+    The newest is the one begun last, whatever the clock said: a date in the future comes some
+    day.
     """
     ignored = tuple(one for one in stored if by_age and one.started_at > now + FUTURE)
     past = [one for one in stored if one not in ignored]
@@ -260,7 +259,7 @@ def _go_on(
     """Go on with a snapshot, brought in line with a changed plan and changed options."""
     options, before = decision.options, newest.options
     limits = ("max_items", "max_pages")
-    # Those that a limit ended which is not there any more, and those that are in the plan again.
+    # Lists that ended at a limit which has changed, and lists that are in the plan again.
     ended_by = {name for name in limits if getattr(before, name) != getattr(options, name)}
     ended_by.add("dropped")
     planned, have = set(plan), set[Key]()
@@ -306,12 +305,12 @@ def _details(
             query = query_from(*one.key)
             rows = db.each(_ITEMS, one.id)
             items = ((page, place, from_json(query.item, text)) for page, place, text in rows)
-            keys |= dict.fromkeys(wanted_details(db, options, details_of(query, items)))
+            keys |= dict.fromkeys(choose_details(db, options, find_details(query, items)))
     return {key: None for key in keys if key not in have}
 
 
 def carry_out(db: Database, decision: Decision) -> int:
-    """Do with a file what was decided, in one transaction; returns the snapshot's number."""
+    """Apply a decision to the file, in one transaction; returns the snapshot's number."""
     options = options_json(decision.options, decision.zone)
     with db.transaction() as connection:
         number = decision.snapshot

@@ -1,6 +1,6 @@
-"""The tables of a crawl's file: what is in them, and what a crawl writes to them.
+"""The tables of a crawl's file: reading them, and what a crawl writes to them.
 
-Knows nothing of asyncio: whoever uses it calls it from one thread at a time.
+There is no asyncio here; call it from one thread at a time.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ VALUES (?, ?, ?, ?, ?, ?)
 """
 _ITEMS: Final = "INSERT INTO items (list, page, position, item_id, json) VALUES "
 _AT_ONCE: Final = 100
-"""So many items go into one statement: each statement costs more than what an item adds to it."""
+"""Items inserted by one statement: a statement costs more than what an item adds to it."""
 _ADD_QUERY: Final = """
 INSERT INTO queries (endpoint, params, planned) VALUES (?, ?, ?)
 ON CONFLICT DO UPDATE SET planned = excluded.planned WHERE excluded.planned > planned
@@ -76,10 +76,11 @@ _RUN: Final = """
 UPDATE runs SET seen_at = ?, requests = ?, retries = ?, rate_limited = ?, credits_spent = ?,
     credits_at_risk = ? WHERE id = ?
 """
-_COUNTS: Final = ("requests", "retries", "rate_limited", "credits_spent", "credits_at_risk")
+USAGE_COUNTS: Final = ("requests", "retries", "rate_limited", "credits_spent", "credits_at_risk")
+"""The counts of `Usage` that are stored for each run."""
 
 
-def zone_of(name: str) -> tzinfo | None:
+def find_zone(name: str) -> tzinfo | None:
     """The time zone of that name; None is the machine's.
 
     Raises:
@@ -94,18 +95,18 @@ def zone_of(name: str) -> tzinfo | None:
         raise ParameterError("daily", name, allowed) from None
 
 
-def day_of(at: float, zone: str | None) -> date:
+def find_day(at: float, zone: str | None) -> date:
     """The calendar day of a Unix time, in the machine's zone unless another is named."""
-    return datetime.fromtimestamp(at, UTC).astimezone(zone_of(zone or LOCAL)).date()
+    return datetime.fromtimestamp(at, UTC).astimezone(find_zone(zone or LOCAL)).date()
 
 
 def query_key(query: Query[Any]) -> Key:
-    """What a query is stored as."""
+    """The key under which a query is stored."""
     return query.name, json.dumps(wire_params(query), ensure_ascii=False)
 
 
 def query_from(endpoint: str, params: str) -> Query[Any]:
-    """The query that was stored like this."""
+    """The query of a key."""
     return query_class(endpoint)(**json.loads(params))
 
 
@@ -119,9 +120,9 @@ class StoredSnapshot:
     Attributes:
         number: Its number, from 1.
         started_at: When it was begun, in Unix seconds.
-        day: The same as a calendar day.
+        day: The calendar day of that.
         options: What is wanted of each list.
-        zone: The zone of its day, if there is to be one for each day.
+        zone: The zone of its day, if the crawl is a daily one.
     """
 
     number: int
@@ -147,7 +148,7 @@ class StoredList:
     total: int | None
 
     def job(self, seen: Iterable[str] = ()) -> Job:
-        """What is left of it; a page that was cut is to be fetched again."""
+        """What is left of it; a page that was stored in part is fetched again."""
         query = query_from(*self.key)
         start, pages = None, self.pages
         if isinstance(query, ListQuery) and self.next_page is not None:
@@ -179,7 +180,7 @@ def _snapshot(row: dict[str, Any]) -> StoredSnapshot:
     return StoredSnapshot(
         number=row["id"],
         started_at=at,
-        day=date.fromisoformat(day) if day else day_of(at, zone),
+        day=date.fromisoformat(day) if day else find_day(at, zone),
         options=Options(**options),
         zone=zone,
     )
@@ -222,8 +223,8 @@ class Store:
         db: The file, open to write.
         snapshot: Number of the snapshot.
         options: What is wanted of each list.
-        usage: What the client had done and spent before.
-        in_hand: How many lists are worked on at once at most.
+        usage: The client's counts before the run.
+        in_hand: The most lists that are worked on at once.
         clock: Tells the time, in Unix seconds.
     """
 
@@ -256,7 +257,7 @@ class Store:
 
         Args:
             after: Only those with a higher number.
-            count: At most so many.
+            count: The most to return.
         """
         where = "l.state = 'pending' AND l.id > ?"
         with parsing(self._db.path):
@@ -266,14 +267,14 @@ class Store:
             ]
 
     def write(self, outcomes: Sequence[Outcome], usage: Usage) -> list[int]:
-        """Store what came of some jobs, in one transaction.
+        """Store outcomes, in one transaction.
 
         Args:
-            outcomes: What came, in order.
-            usage: What the client has done and spent by now.
+            outcomes: The outcomes, in order.
+            usage: The client's counts by now.
 
         Returns:
-            How many details each of them added to what is to be fetched.
+            How many details to fetch each of them added.
         """
         with self._db.transaction() as connection:
             made = [self._write(connection, outcome) for outcome in outcomes]
@@ -316,7 +317,7 @@ class Store:
         connection.execute(_ADVANCE, (batch.next_page or 0, batch.next_offset, *counts, number))
         if self._options.details is None:
             return 0
-        details = wanted_details(self._db, self._options, batch.details())
+        details = choose_details(self._db, self._options, batch.details())
         return add_lists(connection, self._snapshot, dict.fromkeys(details), planned=False)
 
     def _write_failure(self, connection: sqlite3.Connection, failure: Failure) -> None:
@@ -327,7 +328,7 @@ class Store:
         connection.execute(_PAGE, (number, failure.page, error.request_id, now, 0, status))
 
     def _write_usage(self, connection: sqlite3.Connection, usage: Usage) -> None:
-        counts = [getattr(usage, name) - getattr(self._before, name) for name in _COUNTS]
+        counts = [getattr(usage, name) - getattr(self._before, name) for name in USAGE_COUNTS]
         connection.execute(_RUN, (self._clock(), *counts, self._run))
 
 
@@ -352,14 +353,14 @@ def add_lists(
     return connection.executemany(_ADD_LIST, rows).rowcount
 
 
-def wanted_details(
+def choose_details(
     db: Database, options: Options, details: Iterable[tuple[int, DetailQuery[Any]]]
 ) -> list[Key]:
-    """Those details that are wanted.
+    """The keys of the details that the options ask for.
 
     Args:
         db: The file.
-        options: What is wanted.
+        options: What is wanted of each list.
         details: The details of items, each with the place of its item in its list.
     """
     keys = [query_key(query) for place, query in details if options.wants_detail(place)]

@@ -20,7 +20,7 @@ counts, others moved onto pages that had been read already.
 """
 
 _MARK: Final = "/* made by keyapi_async */"
-"""Tells our views from those that somebody made."""
+"""Tells our views from the user's own."""
 
 _PLACE: Final = "(p.page - 1) * json_extract(q.params, '$.limit') + i.position"
 _FROM: Final = """
@@ -30,9 +30,9 @@ FROM items i JOIN lists l ON l.id = i.list JOIN queries q ON q.id = l.query
 
 
 def make_views(connection: sqlite3.Connection) -> None:
-    """Make the views, or make them anew where another version of the package made them.
+    """Create the views, or replace those of another version of the package.
 
-    What somebody else made under the name of an endpoint stays as it is.
+    Whatever the user created under the name of an endpoint stays as it is.
     """
     rows = connection.execute("SELECT name, sql FROM sqlite_schema WHERE type IN ('table', 'view')")
     found = dict(rows.fetchall())

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -44,23 +43,23 @@ HOPELESS: Final = (
     ClientClosedError,
     StoreError,
 )
-"""Errors that no list is to blame for, and that every list would meet: they end the crawl."""
+"""Errors that every list would meet: they end the crawl."""
 
 PASSING: Final = (TransportError, ServerError)
-"""Errors that say nothing of a list: the same request may be answered later."""
+"""Errors that may pass: the same request may be answered later."""
 
 UNPACED_CONCURRENCY: Final = 64
 """Lists to work on at once where no pace is set."""
 
 MAX_CONCURRENCY: Final = 10_000
-"""The most a pace makes of itself: one set sky-high is no pace."""
+"""The most that follows from a pace, however high that is set."""
 
 
-def concurrency_for(pace: float | None, wanted: int | None = None) -> int:
-    """How many lists to work on at once: what is wanted, or enough for answers of two seconds.
+def choose_concurrency(pace: float | None, wanted: int | None = None) -> int:
+    """How many lists to work on at once: as wanted, or enough for answers that take two seconds.
 
     Raises:
-        ParameterError: What is wanted isn't a number of lists.
+        ParameterError: `wanted` isn't a number of lists.
     """
     if wanted is not None:
         return whole_number("concurrency", wanted, 1)
@@ -74,12 +73,12 @@ class Workers:
 
     Args:
         client: Sends the requests.
-        sink: Has the jobs, and takes what comes of them.
+        sink: Hands out the jobs, and takes their outcomes.
         options: What is wanted of each list.
-        concurrency: How many lists to work on at once; by default twice the pace, at least 8.
+        concurrency: How many lists to work on at once.
         keep_going: Go on when a list has failed; else stop once what is under way is safe.
         wait_outage: Seconds to wait for a server that is down.
-        progress: Counts to keep up.
+        progress: Counts to update.
         clock: Tells the time, in Unix seconds.
     """
 
@@ -89,11 +88,11 @@ class Workers:
         sink: Sink,
         options: Options,
         *,
-        concurrency: int | None,
+        concurrency: int,
         keep_going: bool,
         wait_outage: float,
         progress: Progress,
-        clock: Clock = time.time,
+        clock: Clock,
     ) -> None:
         self.stopping = False
         self._client = client
@@ -108,15 +107,14 @@ class Workers:
         self._idle: deque[asyncio.Future[None]] = deque()
         self._made = 0
         self._postponed: deque[Job] = deque()
-        self._failed_at: dict[Query[Any], int] = {}  # how many answers there had been
-        count = concurrency_for(client.usage.pace, concurrency)
-        # Who waits for a verdict gives its permit up; so even where there is but one permit,
-        # another list tells whether it is the list or the server.
-        self._permits = asyncio.Semaphore(count)
-        self._count = max(count, 2)
+        self._failed_at: dict[Query[Any], int] = {}  # the count of answers at that time
+        # A worker that waits for a verdict gives up its permit: so even where there is only one,
+        # another list shows whether the list or the server is to blame.
+        self._permits = asyncio.Semaphore(concurrency)
+        self._count = max(concurrency, 2)
 
     async def run(self) -> None:
-        """Work until all is done, or `stop` is called, or something makes it pointless.
+        """Work until all is done, `stop` is called, or an error ends the crawl.
 
         Raises:
             KeyAPIError: What ended it early.
@@ -131,13 +129,13 @@ class Workers:
             raise self._error
 
     def stop(self) -> None:
-        """Begin nothing new; the requests under way are finished and kept."""
+        """Start nothing new; the requests under way are finished and stored."""
         self.stopping = True
         self._outage.give_up()
         self._wake(len(self._idle))
 
     def cancel(self) -> None:
-        """Give up the requests under way; what has arrived is kept."""
+        """Cancel the requests under way; what has arrived is stored."""
         self.stop()
         for task in self._tasks:
             task.cancel()
@@ -163,9 +161,9 @@ class Workers:
         return job or (self._postponed.popleft() if self._postponed else None)
 
     async def _rest(self) -> None:
-        """Wait while others may come upon details."""
+        """Wait while other workers may find details to fetch."""
         if len(self._idle) == len(self._tasks) - 1:
-            self.stop()  # nobody is left who could make a job
+            self.stop()  # no worker is left that could find a job
             return
         waiter = asyncio.get_running_loop().create_future()
         self._idle.append(waiter)
@@ -189,7 +187,7 @@ class Workers:
                 if await self._try_again(job, error):
                     if fetch.pages or not self._outage.is_probe():
                         continue
-                    # As long as no list is known to be had, each probe asks for another one.
+                    # Until an answer comes, each probe tries another list.
                     self._postponed.append(job)
                     return
                 if not self.stopping:
@@ -201,13 +199,13 @@ class Workers:
         self._progress.pages_expected += fetch.pages - fetch.expected
 
     async def _follow(self, fetch: _Fetch) -> None:
-        """Put what comes of a job, until its end or that of the crawl."""
+        """Hand a job's outcomes to the sink, until the job or the crawl ends."""
         async with aclosing(fetch.outcomes()) as outcomes:
             async for outcome in outcomes:
                 if isinstance(outcome, Batch):
                     self._outage.end()
                     self._failed_at.pop(outcome.job.query, None)
-                    self._progress.pages_expected += fetch.note(outcome)
+                    self._progress.pages_expected += fetch.count(outcome)
                 await self._put(outcome)
                 if self.stopping and isinstance(outcome, Batch) and outcome.next_page:
                     break
@@ -222,7 +220,7 @@ class Workers:
             await self._permits.acquire()
 
     async def _fail(self, job: Job, page: int, error: KeyAPIError) -> None:
-        # One that ends the crawl but may pass by the next time is left open.
+        # An error that ends the crawl, but may pass, leaves the list pending.
         is_final = self._keep_going or not isinstance(error, PASSING)
         await self._put(Failure(job=job, page=page, error=error, is_final=is_final))
         if not self._keep_going:
@@ -245,9 +243,9 @@ class Workers:
 
 
 class _Fetch:
-    """One job being done: the pages of a list by its pager, or one detail.
+    """One job: the pages of a list by its pager, or one detail.
 
-    After an error, `outcomes` goes on where it was.
+    After an error, `outcomes` goes on where it stopped.
 
     Attributes:
         pages: Answers so far.
@@ -267,8 +265,8 @@ class _Fetch:
                 job.query,
                 start_page=1 if job.start else job.query.page,
                 start=job.start,
-                max_items=_left(options.max_items, job.items),
-                max_pages=_left(options.max_pages, job.pages),
+                max_items=_subtract(options.max_items, job.items),
+                max_pages=_subtract(options.max_pages, job.pages),
             )
 
     @property
@@ -276,8 +274,8 @@ class _Fetch:
         """Number of the page that is being fetched."""
         return (self._pager and self._pager.position()[0]) or 1
 
-    def note(self, batch: Batch) -> int:
-        """Count an answer; by how many more than before the job should come to."""
+    def count(self, batch: Batch) -> int:
+        """Count an answer; returns by how much that changes what the job is expected to take."""
         self.pages += 1
         if self.pages > 1 or batch.total is None:
             return 0
@@ -311,7 +309,7 @@ class _Fetch:
     async def _detail(self) -> AsyncGenerator[Outcome, None]:
         query = self._job.query
         assert isinstance(query, DetailQuery)  # noqa: S101 - for the type checkers
-        if not self._job.pages:  # else it was stored, and the process killed before it said so
+        if not self._job.pages:  # else it is stored, and the process was killed just after
             detail = await self._trending.detail(query)
             yield Batch(
                 job=self._job,
@@ -323,5 +321,5 @@ class _Fetch:
         yield Completion(job=self._job, reason=StopReason.EXHAUSTED)
 
 
-def _left(most: int | None, have: int) -> int | None:
-    return None if most is None else max(most - have, 0)
+def _subtract(limit: int | None, have: int) -> int | None:
+    return None if limit is None else max(limit - have, 0)

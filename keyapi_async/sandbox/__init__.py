@@ -1,8 +1,8 @@
 """A local, deterministic stand-in for KeyAPI: for tests, demos and benchmarks.
 
-Serves all five endpoints with made-up data, keeps a ledger of what it billed, and misbehaves on
-request: rate limits, latency, faults of every kind. It states the contract by itself and shares no
-code with the client, so that a mistake in one shows in the other.
+Serves all five endpoints with made-up data, keeps a ledger of what it billed, and simulates
+rate limits, latency and faults on request. It implements the contract by itself and shares no code
+with the client, so that a mistake in one shows in the other.
 """
 
 from .faults import Fault

@@ -1,4 +1,4 @@
-"""What goes out: statuses, bodies, the JSON envelope."""
+"""HTTP answers: statuses, bodies, the JSON envelope."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which day it is in a sandbox."""
+"""The calendar of a sandbox."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from attrs import define
 
 FIRST_DAY: Final = date(2026, 2, 2)
-"""The day of a sandbox that is told none: its data is the same on any day."""
+"""The default day: without a day given, the data never changes."""
 
 _EPOCH: Final = date(1970, 1, 1)
 
@@ -32,24 +32,24 @@ def count_days(day: date) -> int:
 
 @define(eq=False)
 class Calendar:
-    """A day; with a clock, the next one begins every so many seconds."""
+    """The current day; with a clock, days pass."""
 
     _began: tuple[date, float]
-    """A day, and when it began by the clock; in one piece, for other threads."""
+    """A day, and when it began by the clock; one tuple, as threads share it."""
     _clock: Callable[[], float] | None = None
 
     def find_day(self, seconds: float | None) -> date:
-        """Return the day it is, when a day has so many seconds; None for one without end."""
+        """Return the current day, for days of that many seconds; None if days don't pass."""
         day, began = self._began
         if seconds is None or self._clock is None:
             return day
         return day + timedelta(days=(self._clock() - began) // seconds)
 
     def begin(self, day: date) -> None:
-        """Let a day begin now."""
+        """Begin a day now."""
         self._began = day, 0.0 if self._clock is None else self._clock()
 
     def follow(self, clock: Callable[[], float] | None, day: date) -> None:
-        """Let a day begin now by another clock; without one it doesn't end."""
+        """Begin a day now by another clock; without one it doesn't end."""
         self._clock = clock
         self.begin(day)

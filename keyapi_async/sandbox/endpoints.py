@@ -1,4 +1,4 @@
-"""The five endpoints: one statement each of what it is called, takes and sends."""
+"""The five endpoints: the name, parameters and data of each."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def _parse(query: str) -> Mapping[str, str]:
     return dict(parse_qsl(query))
 
 
-@frozen(eq=False, kw_only=True)  # there are five of them, each equal to itself only
+@frozen(eq=False, kw_only=True)  # compared by identity
 class Endpoint:
-    """What every endpoint has."""
+    """What all endpoints have in common."""
 
     name: str
     path: str
@@ -40,7 +40,7 @@ class Endpoint:
 
     @property
     def names(self) -> frozenset[str]:
-        """What a setting may call it."""
+        """Its name and its path: settings take either."""
         return frozenset({self.name, self.path})
 
 
@@ -55,7 +55,7 @@ class ListEndpoint(Endpoint):
     usual_total: tuple[int, int]
     """The least and the most items of a list."""
     make_item: Callable[[Place], Item]
-    """Makes what stands at a place of the list."""
+    """Makes the item at a place of the list."""
 
 
 @frozen(eq=False, kw_only=True)
@@ -63,7 +63,7 @@ class DetailEndpoint(Endpoint):
     """An endpoint that sends one hashtag or sound."""
 
     make_data: Callable[[Scene], Item | None]
-    """Makes the whole `data`; None when there is no such thing."""
+    """Makes the whole `data`; None when the hashtag or sound doesn't exist."""
 
 
 AnyEndpoint: TypeAlias = ListEndpoint | DetailEndpoint

@@ -25,14 +25,14 @@ class Fault:
     """One way for an answer to go wrong. Make one with the constructors below."""
 
     kind: str
-    """The name of its constructor; `endless_fresh` for an endless one with fresh items."""
+    """The name of its constructor; `endless_fresh` for `endless(fresh=True)`."""
     answer: Answer | None = None
-    """What is sent instead of the healthy answer."""
+    """What is sent instead of the normal answer."""
     seconds: float = 0.0
     amount: int = 0
 
     @property
-    def is_of_pages(self) -> bool:
+    def is_page_fault(self) -> bool:
         """Whether the answer is well-formed and only its paging is wrong."""
         return self.kind in _PAGE_FAULTS
 
@@ -97,7 +97,7 @@ class Fault:
         body = _compress_blank(check_positive("size", size))
         return cls("bomb", Answer(200, body, headers), amount=size)
 
-    # The healthy answer, badly sent.
+    # The normal answer, badly sent.
 
     @classmethod
     def truncated(cls) -> Fault:
@@ -121,27 +121,27 @@ class Fault:
 
     @classmethod
     def stall(cls, seconds: float = 3600.0) -> Fault:
-        """Nothing comes for that long, then the healthy answer."""
+        """Nothing is sent for that long, then the normal answer."""
         return cls("stall", seconds=check_positive("seconds", seconds))
 
     @classmethod
     def drip(cls, seconds: float = 3600.0) -> Fault:
-        """The headers and half of the body come at once, the other half that much later."""
+        """The headers and half of the body are sent at once, the rest that much later."""
         return cls("drip", seconds=check_positive("seconds", seconds))
 
-    # Well-formed pages that lie; single hashtags and sounds are spared.
+    # Well-formed pages with wrong content; details are not affected.
 
     @classmethod
     def endless(cls, *, fresh: bool = False) -> Fault:
         """`has_more` stays true for ever.
 
-        Past the end the last page's items come again, or new ones with `fresh`.
+        Past the end, the last page's items are repeated; with `fresh` there are new ones.
         """
         return cls("endless_fresh" if fresh else "endless")
 
     @classmethod
     def repeat_page(cls) -> Fault:
-        """The items of the page before, under the right page number."""
+        """The items of the previous page, under the right page number."""
         return cls("repeat_page")
 
     @classmethod
@@ -151,7 +151,7 @@ class Fault:
 
     @classmethod
     def shift(cls, ranks: int = 1) -> Fault:
-        """New entries pushed everything down: `ranks` items of the page before come again."""
+        """New entries pushed everything down: `ranks` items of the page before are repeated."""
         return cls("shift", amount=check_positive("ranks", ranks))
 
     @classmethod

@@ -1,8 +1,7 @@
-"""Made-up hashtags, videos and sounds with the habits of the real ones.
+"""Made-up hashtags, videos and sounds that behave as real ones do.
 
 Each is a pure function of seed, query, day and its index among its kind; a detail finds the index
-by name or id, so that it agrees with the lists. Hashtags leave out what they don't know, sounds
-send null.
+by name or id, so that it agrees with the lists. Hashtags omit unknown fields, sounds send null.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from .popularity import Life, draw, find_life, make_rng, scramble
 Item: TypeAlias = dict[str, object]
 
 _MISSING: Final = "missing"
-"""How the name or id of what there isn't begins."""
+"""Names and ids with this prefix don't exist."""
 _DAY: Final = 86_400
 # Period to number of points and the days between them: days, then weeks, then months.
 _TREND_STEPS: Final = {
@@ -51,7 +50,7 @@ _NUMBERED_NAME: Final = re.compile(
     f"({'|'.join(map(re.escape, HASHTAG_WORDS))})([1-9][0-9]{{0,8}})?"
 )
 CLASSES: Final = 2 * len(INDUSTRIES)
-"""Items go round in so many classes: the first half of a hashtag's are industries."""
+"""Items are dealt to this many classes in turn; the first half of hashtags' are industries."""
 
 # Ids of 19 digits: an index times the stride, and back by its inverse.
 _ID_FLOOR: Final = 7 * 10**18
@@ -84,7 +83,7 @@ class Place:
 
     scene: Scene
     index: int
-    """Which item has it."""
+    """The index of the item there."""
     rank: int
     rank_before: int | None = None
     """On yesterday's list of the same query; None for an item that was not on it."""
@@ -120,7 +119,7 @@ def make_hashtag(place: Place) -> Item:
 
 
 def make_hashtag_detail(scene: Scene) -> Item | None:
-    """What is known of a hashtag, as in the lists and more; None for one that is missing."""
+    """The detail of a hashtag, in line with the lists; None for one that doesn't exist."""
     name = scene.filters["hashtag_name"]
     if name.startswith(_MISSING):
         return None
@@ -184,7 +183,7 @@ def make_sound(place: Place) -> Item:
 
 
 def make_sound_detail(scene: Scene) -> Item | None:
-    """What is known of a sound, as in the lists and more; None for one that is missing."""
+    """The detail of a sound, in line with the lists; None for one that doesn't exist."""
     clip_id = scene.filters["clip_id"]
     if clip_id.startswith(_MISSING):
         return None
@@ -281,7 +280,7 @@ def _make_trend(scene: Scene, kind: str, index: int) -> list[Item]:
 
 
 def _count_views(scene: Scene, index: int, share: float | None = None) -> Item:
-    """Views and posts in the period, or that share of all; from day to day they grow."""
+    """Views and posts in the period, or that share of all; they grow from day to day."""
     size = draw(scene.seed, "size", index)
     ratio = 37 * size % 1
     # Most have 10^5 to 10^10 in the end; now and then one passes 2^40.
@@ -328,7 +327,7 @@ def _make_related_items(rng: Random) -> list[Item]:
 
 
 def _make_undocumented(rng: Random) -> Item:
-    """A field nobody has heard of, now and then."""
+    """An undocumented field, now and then."""
     return {"x_experiment": {"bucket": rng.randrange(8)}} if _happens(rng, 0.05) else {}
 
 

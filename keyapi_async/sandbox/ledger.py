@@ -1,4 +1,4 @@
-"""What the server saw and billed: the truth a client's own accounts are held against."""
+"""What the server received and billed: what a client's own counts are compared with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COST: Final = 2  # credits
 
 @define(kw_only=True)
 class RecordedRequest:
-    """One request; on the ledger from its arrival, completed once its answer is decided."""
+    """One request; recorded at its arrival, completed once its answer is decided."""
 
     time: float
     """When it arrived, on the clock of the sandbox's event loop."""
@@ -34,7 +34,7 @@ class RecordedRequest:
     page: int | None = None
     """The page asked for; None when the endpoint has no pages, or the request is not valid."""
     fault: str | None = None
-    """The kind of fault it suffered."""
+    """The kind of the fault that happened to it."""
     status: int | None = None
     """The HTTP status; None until it is decided, and when the connection was cut before it."""
     code: int | None = None
@@ -61,7 +61,7 @@ class Ledger:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Set the price of one request aside until it is known whether it is billed."""
+        """Reserve the cost of one request until it is known whether it is billed."""
         self._held += COST
         try:
             yield

@@ -1,4 +1,4 @@
-"""QPS limiters as servers really run them; the API does not say which one it has."""
+"""QPS limiters as real servers have them; the API doesn't document its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from attrs import define, field
 Window: TypeAlias = Literal["sliding", "fixed", "leaky"]
 WINDOWS: Final[tuple[str, ...]] = get_args(Window)
 
-# Sums of float clock readings are off by less than this; no limiter should refuse over it.
+# Float clock readings are off by less than this, which must not refuse a request.
 _ROUNDING = 1e-6
 
 

@@ -1,8 +1,8 @@
 """How popular an item is, day by day: pure functions of seed, kind, index, place and day.
 
-The items of a kind (hashtags, videos, sounds) are numbered without end. Each comes round in cycles:
-it rises within days and is forgotten over weeks, a few over months. Every region, period and order
-has a taste of its own. Days are counted from 1970-01-01.
+The items of a kind (hashtags, videos, sounds) are numbered without end. Each is popular in cycles:
+it rises within days and fades over weeks, a few over months. Every region, period and order has its
+own taste. Days are counted from 1970-01-01.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Life(NamedTuple):
     pace: float
     """Days from a rise to its peak."""
     charm: float
-    """What it is liked for at any age."""
+    """A constant popularity of its own, at any age."""
 
     def age(self, day: int) -> float:
         """Days since the last rise."""

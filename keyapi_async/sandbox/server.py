@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from .data import make_rows
 from .endpoints import find_list
 from .faults import Fault
 from .ledger import Ledger, RecordedRequest
 from .lifecycle import run_in_thread, serve
-from .script import Script
+from .payloads import make_rows
+from .schedule import FaultSchedule
 from .service import Service
 from .settings import Settings, check_change
 
@@ -42,7 +42,7 @@ else:
 
 @define(kw_only=True, eq=False, on_setattr=check_change)
 class Sandbox(Settings):
-    """A stand-in for KeyAPI on the loopback interface: deterministic data, honest books.
+    """A stand-in for KeyAPI on the loopback interface: deterministic data, exact accounts.
 
     `async with` serves it from the running event loop, on that loop's clock. A plain `with`
     serves it from a thread of its own. Its data, latencies and chance faults depend on nothing
@@ -57,7 +57,7 @@ class Sandbox(Settings):
     """
 
     _ledger: Ledger = field(init=False, repr=False)
-    _script: Script = field(init=False, repr=False)
+    _schedule: FaultSchedule = field(init=False, repr=False)
     _service: Service = field(init=False, repr=False)
     _server: AbstractAsyncContextManager[object] | None = field(
         default=None, init=False, repr=False
@@ -66,12 +66,12 @@ class Sandbox(Settings):
     _address: tuple[str, int] | None = field(default=None, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        """Check the settings and open the books."""
+        """Check the settings and start with an empty ledger."""
         # super() without arguments does not survive the slotted copy attrs makes of the class
         Settings.__attrs_post_init__(self)
         self._ledger = Ledger(self)
-        self._script = Script(self)
-        self._service = Service(self, self._ledger, self._script)
+        self._schedule = FaultSchedule(self)
+        self._service = Service(self, self._ledger, self._schedule)
 
     @property
     def url(self) -> str:
@@ -94,7 +94,7 @@ class Sandbox(Settings):
 
     @property
     def credits_spent(self) -> int:
-        """What all requests so far were billed."""
+        """Credits billed for all requests so far."""
         return self._ledger.spent
 
     @property
@@ -113,7 +113,7 @@ class Sandbox(Settings):
         Raises:
             RuntimeError: The sandbox has not been started yet.
         """
-        # Here and not above: the sandbox is of use without the client, and to test it.
+        # Not at the top: the sandbox doesn't need the client, which it is there to test.
         from keyapi_async import KeyAPIClient  # noqa: PLC0415
 
         return KeyAPIClient(api_key or self.api_key, **{"base_url": self.url, **options})
@@ -123,7 +123,7 @@ class Sandbox(Settings):
 
         Args:
             path: Path or name of a list endpoint.
-            day: Of that day; by default of the day it is.
+            day: The day of the list; by default the sandbox's current day.
             params: Query parameters as on the wire; missing ones take their defaults.
 
         Raises:
@@ -152,11 +152,11 @@ class Sandbox(Settings):
             path: Only requests to this endpoint (path or name).
             page: Only requests for this page.
         """
-        self._script.add((fault, *more), times=times, path=path, page=page)
+        self._schedule.add((fault, *more), times=times, path=path, page=page)
 
     def heal(self) -> None:
-        """Drop all faults that `fail` announced and that have not happened yet."""
-        self._script.clear()
+        """Drop all faults set by `fail` that have not happened yet."""
+        self._schedule.clear()
 
     async def __aenter__(self) -> Self:
         if self._server is not None:

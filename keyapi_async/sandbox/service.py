@@ -14,38 +14,38 @@ from aiohttp import web
 from attrs import define, evolve, field
 
 from .answers import Answer
-from .data import cut_page, render_detail, render_page
 from .endpoints import ENDPOINTS, AnyEndpoint, BadParameterError, DetailEndpoint, Query, parse_query
 from .faults import Fault
 from .ledger import Ledger, RecordedRequest
 from .limits import Limiter, make_limiter
+from .payloads import cut_page, render_detail, render_page
 from .popularity import draw
-from .script import Script
+from .schedule import FaultSchedule
 from .settings import Settings
 
-# Close with a reset instead of a goodbye: linger on, for 0 seconds.
+# SO_LINGER on, 0 seconds: close with a reset.
 _LINGER_0 = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 @define(eq=False)
 class Service:
-    """Answers requests by the settings, the script and the ledger."""
+    """Answers requests by the settings, the fault schedule and the ledger."""
 
     settings: Settings
     ledger: Ledger
-    script: Script
+    schedule: FaultSchedule
     _limiter: Limiter | None = field(default=None, init=False)
     _limits: tuple[object, ...] = field(default=(), init=False)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request, and keep the books."""
+        """Answer one request, and record it."""
         record = self._arrive(request)
         number = len(self.ledger.requests)
         query = self._admit(record, request.method)
         if isinstance(query, Answer):
             self.ledger.record_answer(record, query)
             return _make_response(query)
-        fault = self.script.pick(query)
+        fault = self.schedule.pick(query)
         record.page, record.fault = query.page or None, fault.kind if fault else None
         with self.ledger.hold():
             try:
@@ -111,7 +111,7 @@ class Service:
 
     async def _wait(self, fault: Fault | None, number: int) -> None:
         low, high = self.settings.latency_range
-        # By number, not in turn, so that refusals don't change the others' luck.
+        # By number, so that refusals don't change the latency of others.
         seconds = low + (high - low) * draw(self.settings.seed, "latency", number)
         if fault and fault.kind == "stall":
             seconds += fault.seconds
@@ -145,7 +145,7 @@ class Service:
             case Fault(kind="reset" | "disconnect" as kind):
                 self.ledger.record_loss(record)
                 _cut(request, reset=kind == "reset")
-                return web.Response()  # for aiohttp, which finds nobody to send it to
+                return web.Response()  # never sent: the connection is closed
             case Fault(kind="truncated"):
                 self.ledger.record_answer(record, evolve(answer, code=None))
                 response = await _begin(request, answer)

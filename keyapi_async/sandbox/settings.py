@@ -1,4 +1,4 @@
-"""What a sandbox can be told; checked when it is made and whenever it is changed."""
+"""The settings of a sandbox, checked when it is made and at each change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_PORT: Final = 65_535
 
 
 def check_change(settings: Settings, attribute: Attribute[Any], value: Any) -> Any:
-    """Check what a setting is set to while the sandbox is there.
+    """Check a new value of a setting.
 
     Raises:
         AttributeError: A setting that can't be changed any more.
@@ -32,7 +32,7 @@ def check_change(settings: Settings, attribute: Attribute[Any], value: Any) -> A
         raise AttributeError(f"{name} can't be changed; make a new Sandbox")
     _check({"faults": settings.faults, "fault_rate": settings.fault_rate, name: value})
     if name == "day_seconds":
-        settings.day = settings.day  # what has passed of the day, passed at the old pace
+        settings.day = settings.day  # the time passed so far was at the old pace
     return value
 
 
@@ -40,15 +40,15 @@ def check_change(settings: Settings, attribute: Attribute[Any], value: Any) -> A
 class Settings:
     """How the sandbox behaves; every value has a default.
 
-    All but host, port, api_key, seed and keepalive may be set while it runs, from any thread;
-    what is set holds from the next request on.
+    All but host, port, api_key, seed and keepalive may be changed while it runs, from any thread;
+    a change holds from the next request on.
 
     Raises:
         ValueError: A value that can't be right.
     """
 
     host: str = "127.0.0.1"
-    """Where to listen; a loopback address, as there is nothing here for anybody else."""
+    """Where to listen; a loopback address, so that no other machine reaches it."""
     port: int = 0
     """0 takes any free port."""
     api_key: str = field(default="sandbox-key", repr=False)
@@ -58,7 +58,7 @@ class Settings:
     window: Window = "sliding"
     """How the limit is kept: in any second, per second of the clock, or as nginx does."""
     burst: int = 0
-    """How many requests may come too early (`leaky` only)."""
+    """How many requests may arrive too early (`leaky` only)."""
     retry_after: str | None = None
     """The `Retry-After` header of a 429."""
     latency: float | tuple[float, float] = 0.0
@@ -77,9 +77,9 @@ class Settings:
     day_seconds: float | None = None
     """Seconds of the event loop's clock until the next day begins; None: it doesn't."""
     faults: Sequence[Fault] = ()
-    """What may happen to a request by chance."""
+    """Faults that may happen to a request by chance."""
     fault_rate: float = 0.0
-    """How often it does, from 0 to 1."""
+    """The share of requests they happen to, from 0 to 1."""
     bill_faults: bool = False
     """Whether requests that failed on the server's side are billed all the same."""
     keepalive: float = 75.0
@@ -89,9 +89,9 @@ class Settings:
 
     @property
     def day(self) -> date:
-        """The day it is for the server, whose lists drift from day to day.
+        """The current day; the lists drift from day to day.
 
-        When it is set, a day begins. Requests are answered by the day of their arrival.
+        Setting it begins that day. Requests are answered by the day of their arrival.
         """
         return self._calendar.find_day(self.day_seconds)
 

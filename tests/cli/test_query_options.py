@@ -1,4 +1,4 @@
-"""Options come from the descriptors; values nobody knows are refused."""
+"""Options come from the descriptors; unknown values are refused."""
 
 from __future__ import annotations
 

@@ -48,9 +48,8 @@ def test_a_model_within_an_item_gives_columns() -> None:
     assert found["clip_id"].is_key
     assert found["liked"].path == ("liked",)
     assert found["longevity"].kind == 'STRUCT("popular_days" BIGINT, "current_popularity" DOUBLE)'
-    assert found["longevity"].is_nested
-    assert found["trend"].is_nested
-    assert not found["liked"].is_nested
+    assert found["trend"].kind == 'STRUCT("time" BIGINT, "value" DOUBLE)[]'
+    assert found["liked"].kind == "BOOLEAN"
     known = known_names("music_detail")
     assert set(known) == {"sound", "liked", "disliked", "like_count"}
     assert "clip_id" in known["sound"]

@@ -19,7 +19,7 @@ import pytest
 
 from keyapi_async import CreditBudgetError, ParameterError
 from keyapi_async.crawl import CrawlFile, Selection, StoreError, crawl_to, expect, grid
-from keyapi_async.crawl.store import day_of
+from keyapi_async.crawl.store import find_day
 from keyapi_async.sandbox import Fault, Sandbox
 from tests.crawl.sandboxed_crawl import TWO, change, folder, make_batch, opened, rows
 
@@ -53,7 +53,7 @@ async def test_a_summary_of_each_snapshot(file: Path) -> None:
     assert (first.snapshot, first.items, first.complete, first.pending) == (1, 60, True, 0)
     assert (second.snapshot, second.items, second.requests) == (2, 120, 6)
     assert (second.credits_spent, second.credits_at_risk, second.runs) == (12, 0, 1)
-    assert second.day == day_of(second.started_at, None)
+    assert second.day == find_day(second.started_at, None)
     assert second.finished_at is not None
     assert 0 <= second.seconds < 60
     assert CrawlFile(file).status() == second
@@ -278,7 +278,7 @@ async def test_a_file_of_the_first_version(file: Path) -> None:
         look(file)
         summary = CrawlFile(file).status()
         assert (summary.items, summary.complete) == (80, True)
-        assert summary.day == day_of(summary.started_at, None)
+        assert summary.day == find_day(summary.started_at, None)
         assert folder(file.parent) == before
         sent = len(sandbox.requests)
         again = await crawl_to(file, client, TWO, max_items=20, details="all")

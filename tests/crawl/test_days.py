@@ -16,7 +16,7 @@ from attrs import define
 from keyapi_async import CreditBudgetError, KeyAPIClient
 from keyapi_async.converter import filters
 from keyapi_async.crawl import CrawlFile, OutageError, Progress, Summary, grid
-from keyapi_async.crawl.store import day_of
+from keyapi_async.crawl.store import find_day
 from keyapi_async.queries import Query
 from keyapi_async.sandbox import Fault, Sandbox
 from tests.crawl.sandboxed_crawl import TWO, WallClock, crawl_at, opened, rows
@@ -113,7 +113,7 @@ async def test_a_fortnight(file: Path) -> None:
         sandbox.latency = 0
         assert (summary.snapshot, summary.day, sent) == (7, date(2026, 2, 7), PAGES)
         assert summary.finished_at is not None
-        assert day_of(summary.finished_at, "UTC") == date(2026, 2, 8)
+        assert find_day(summary.finished_at, "UTC") == date(2026, 2, 8)
         assert (await world.crawl("2026-02-08 06:00"))[0].snapshot == 8
 
         # A clock gone wrong: its snapshot is named, and stands in nobody's way.
@@ -150,7 +150,7 @@ def _compare_with_the_truth(world: World) -> None:
     summaries = CrawlFile(world.file).snapshots()
     assert [one.snapshot for one in summaries if not one.complete] == [5, 13]
     for one in summaries:
-        assert one.day == day_of(one.started_at, "UTC")
+        assert one.day == find_day(one.started_at, "UTC")
         day = date(2026, 2, 9) if one.snapshot == 9 else one.day  # what the server knew
         stored = world.stored(one.snapshot)
         partial = {failed.query for failed in CrawlFile(world.file).incomplete(one.snapshot)}

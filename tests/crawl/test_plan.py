@@ -10,7 +10,7 @@ import pytest
 from keyapi_async import ParameterError
 from keyapi_async.crawl import Expectation, expect, grid, query_json, query_text, read_plan
 from keyapi_async.crawl.jobs import Job, Options
-from keyapi_async.crawl.plan import distinct, pages_left
+from keyapi_async.crawl.plan import check_plan, pages_left
 from keyapi_async.queries import (
     ENDPOINTS,
     HashtagDetailQuery,
@@ -80,7 +80,7 @@ def test_endpoints_are_called_as_the_coroutines_of_the_client() -> None:
 )
 def test_what_is_no_query_is_named(plan: Any, problem: str) -> None:
     with pytest.raises(ParameterError, match=problem):
-        distinct(plan)
+        check_plan(plan)
 
 
 def test_a_plan_goes_to_lines_and_back() -> None:

@@ -75,15 +75,21 @@ async def test_a_stream_says_what_is_no_query() -> None:
 async def test_a_stream_keeps_nothing() -> None:
     async with opened() as (client, _):
         plan = grid("hashtags", region=[f"r{number}" for number in range(50)])
-        alive = []
+        gc.collect()
+        before, alive = count_hashtags(), []
         count = 0
         async for record in crawl(client, plan, concurrency=4):
             assert record.item.hashtag_id
             count += 1
             if count % 500 == 0:
-                alive.append(sum(isinstance(each, Hashtag) for each in gc.get_objects()))
+                gc.collect()
+                alive.append(count_hashtags() - before)
         assert count == 5_000
         assert max(alive) <= 5 * 20 * 2  # what four workers and the reader have in hand
+
+
+def count_hashtags() -> int:
+    return sum(isinstance(each, Hashtag) for each in gc.get_objects())
 
 
 # -- files -------------------------------------------------------------------------------------

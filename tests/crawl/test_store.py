@@ -13,7 +13,7 @@ from keyapi_async import NotFoundError, ParameterError, ServerError, StopReason
 from keyapi_async.crawl import CrawlFile, StoreError, grid
 from keyapi_async.crawl.database import Database, reading, writing
 from keyapi_async.crawl.jobs import Batch, Completion, Failure, Job, Options
-from keyapi_async.crawl.store import Store, day_of, options_json, read_snapshots, zone_of
+from keyapi_async.crawl.store import Store, find_day, find_zone, options_json, read_snapshots
 from keyapi_async.models import Hashtag
 from keyapi_async.queries import HashtagsQuery, MusicQuery, VideosQuery
 from keyapi_async.raw import Source, attach
@@ -184,13 +184,13 @@ def test_options_go_into_the_store_and_back(file: Path) -> None:
 
 
 def test_a_day_has_a_zone() -> None:
-    assert zone_of("local") is None
-    assert str(zone_of("Asia/Tokyo")) == "Asia/Tokyo"
-    assert day_of(0, "Asia/Tokyo").isoformat() == "1970-01-01"
-    assert day_of(54_000, "Asia/Tokyo").isoformat() == "1970-01-02"
+    assert find_zone("local") is None
+    assert str(find_zone("Asia/Tokyo")) == "Asia/Tokyo"
+    assert find_day(0, "Asia/Tokyo").isoformat() == "1970-01-01"
+    assert find_day(54_000, "Asia/Tokyo").isoformat() == "1970-01-02"
     for name in ("Mars/Olympus", "Europe", "", "../etc", 5):
         with pytest.raises(ParameterError, match="daily must be True"):
-            zone_of(name)  # type: ignore[arg-type]
+            find_zone(name)  # type: ignore[arg-type]
 
 
 async def test_details_once_found_are_found_again(file: Path) -> None:

@@ -24,7 +24,7 @@ from keyapi_async import (
     ServerError,
 )
 from keyapi_async.crawl import Crawl, CrawlError, Record, crawl, crawl_to, grid
-from keyapi_async.crawl.workers import concurrency_for
+from keyapi_async.crawl.workers import choose_concurrency
 from keyapi_async.queries import HashtagDetailQuery
 from keyapi_async.sandbox import Fault
 from tests.crawl.sandboxed_crawl import TWO, opened, pages_asked, rows
@@ -152,7 +152,7 @@ async def test_no_more_lists_than_workers_are_begun() -> None:
     ("pace", "expected"), [(10, 20), (1, 8), (200, 400), (1e300, 10_000), (math.inf, 64)]
 )
 def test_concurrency_follows_the_pace(pace: float, expected: int) -> None:
-    assert concurrency_for(pace) == expected
+    assert choose_concurrency(pace) == expected
 
 
 async def test_idle_workers_are_given_the_details_found(file: Path) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from keyapi_async.sandbox import Sandbox
-from keyapi_async.sandbox.data import render_detail
 from keyapi_async.sandbox.days import FIRST_DAY
 from keyapi_async.sandbox.endpoints import DetailEndpoint, ListEndpoint, find_endpoint, parse_query
 from keyapi_async.sandbox.items import Place, Scene, make_hashtag
+from keyapi_async.sandbox.payloads import render_detail
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SANDBOX = Sandbox()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keyapi_async.sandbox import Sandbox, data, popularity
+from keyapi_async.sandbox import Sandbox, payloads, popularity
 from keyapi_async.sandbox.days import FIRST_DAY, count_days
 from keyapi_async.sandbox.popularity import draw, find_life
 
@@ -145,7 +145,7 @@ def test_caches_change_nothing() -> None:
     """A day is what it is, whichever days were asked for before."""
     days = [FIRST_DAY + n * DAY for n in (40, 3, 0)]
     first = [Sandbox().items("hashtags", day=day) for day in days]
-    for function in (*vars(data).values(), *vars(popularity).values()):
+    for function in (*vars(payloads).values(), *vars(popularity).values()):
         if hasattr(function, "cache_clear"):
             function.cache_clear()
     assert [Sandbox().items("hashtags", day=day) for day in reversed(days)] == first[::-1]

@@ -1,7 +1,7 @@
-"""What leaves a crawl's file: JSONL, CSV, Parquet, a DuckDB database, a lake."""
+"""Exports of a crawl's file: JSONL, CSV, Parquet, a DuckDB database, a lake."""
 
 from .dispatch import export_files
 from .meter import Exported
-from .selection import Selection, SnapshotChoice, find_pages
+from .selection import Selection
 
-__all__ = ["Exported", "Selection", "SnapshotChoice", "export_files", "find_pages"]
+__all__ = ["Exported", "Selection", "export_files"]

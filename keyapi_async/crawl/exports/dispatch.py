@@ -1,4 +1,4 @@
-"""Gives crawls away in forms that other tools open: JSONL, CSV, Parquet, DuckDB, a lake."""
+"""Exports crawls to files that other tools open: JSONL, CSV, Parquet, DuckDB, a lake."""
 
 from __future__ import annotations
 
@@ -18,9 +18,6 @@ from .lines import json_lines
 from .meter import Exported, Meter
 from .selection import Selection, find_pages
 from .tables import write_database, write_files
-
-FORMS: Final = (".jsonl", ".csv", ".parquet", ".duckdb")
-"""How the names of the files end that can be written."""
 
 
 def export_files(
@@ -74,15 +71,12 @@ def _write(
     path = Path(name)
     if name.endswith(("/", os.sep)) or path.is_dir():
         return write_lake(dbs, path, selection, meter)
-    form = path.suffix.lower()
-    if form not in FORMS:
-        allowed = f"a name that ends in one of {' '.join(FORMS)}, or in / for a folder"
+    write = _WRITERS.get(path.suffix.lower())
+    if write is None:
+        allowed = f"a name that ends in one of {' '.join(_WRITERS)}, or in / for a folder"
         raise ParameterError("output", path.name, allowed)
     if path.exists() and any(path.samefile(db.path) for db in dbs):
         raise StoreError(f"{path}: is the crawl's own file; choose another name")
-    if form == ".jsonl":
-        return _write_jsonl(dbs, path, selection, meter)
-    write = write_database if form == ".duckdb" else write_files
     return write(dbs, path, selection, meter)
 
 
@@ -92,3 +86,12 @@ def _write_jsonl(
     with PartFile(path) as file, file.part.open("w", encoding="utf-8", newline="\n") as stream:
         stream.writelines(json_lines(meter.count(find_pages(dbs, selection))))
     return [meter.take(file.path)]
+
+
+_WRITERS: Final = {
+    ".jsonl": _write_jsonl,
+    ".csv": write_files,
+    ".parquet": write_files,
+    ".duckdb": write_database,
+}
+"""By how the name of the file ends."""

@@ -12,14 +12,14 @@ from typing import Any, Final
 
 import attrs
 
-from keyapi_async.crawl.columns import select, text
+from keyapi_async.crawl.columns import quote_text, select
 from keyapi_async.crawl.database import Database
 from keyapi_async.files import PartFile
 
-from .duck import duck, read_metadata
+from .duckdb_writer import open_duckdb, read_metadata
 from .lines import table_rows
 from .meter import Exported, Meter
-from .selection import Selection, find_pages, find_snapshots, known_endpoints
+from .selection import Selection, find_pages, find_snapshots, read_endpoints
 from .tables import write_parquet
 
 _KEY: Final = "keyapi_async"
@@ -51,9 +51,8 @@ def write_lake(
     Raises:
         StoreError: A crawl can't be read, or a file not be written.
     """
-    selection = attrs.evolve(selection, snapshot=selection.snapshot or "all")
     written = []
-    with duck(folder) as connection:
+    with open_duckdb(folder) as connection:
         for db in dbs:
             for target, chosen, state in _partitions(db, folder, selection):
                 if target.exists() and read_metadata(connection, target, _KEY) == state:
@@ -62,9 +61,11 @@ def write_lake(
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with PartFile(target, hidden=True) as file:
                     # The day is in the folder's name; some readers refuse to have it twice.
-                    query = partial(select, endpoint, nested=True, defused=False, without="day")
+                    query = partial(select, endpoint, without="day")
                     rows = table_rows(meter.count(find_pages([db], chosen)))
-                    write_parquet(connection, query, rows, file.part, f"{_KEY}: {text(state)}")
+                    write_parquet(
+                        connection, query, rows, file.part, f"{_KEY}: {quote_text(state)}"
+                    )
                 written.append(meter.take(target))
     return written
 
@@ -74,14 +75,14 @@ def _partitions(
 ) -> Iterator[tuple[Path, Selection, str]]:
     """The files that a crawl's file comes to, what is in each, and the state of that."""
     snapshots = {one.number: one for one in find_snapshots(db, selection.snapshot or "all")}
-    known_endpoints(db)  # all that it has
+    read_endpoints(db)  # refuses a file with one that is unknown
     where, values = selection.lists(snapshots.values())
     found: dict[tuple[str, int], Any] = {}
     for endpoint, number, *rest in db.each(_LISTS.format(where=where), *values):
         if (endpoint, number) not in found:
             begun = snapshots[number].started_at
             chosen = attrs.evolve(selection, endpoints=endpoint, snapshot=number)
-            made_by = begun, chosen, select(endpoint, "", nested=True, defused=False)
+            made_by = begun, chosen, select(endpoint, "")
             found[endpoint, number] = chosen, hashlib.sha256(repr(made_by).encode())
         found[endpoint, number][1].update(repr(rest).encode())
     for (endpoint, number), (chosen, digest) in found.items():

@@ -21,7 +21,7 @@ from .selection import FoundList, FoundPage, damaged
 PLACE_KEY: Final = "_keyapi"
 """Under this key a JSON line tells where its item was found."""
 
-_HALF: Final = re.compile(r"\\u[dD][89a-fA-F]")
+_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _LONGEST: Final = 500_000
 """Characters of an item: at most 2 MB, as `columns.select` lets DuckDB read."""
 _Fields = dict[str, msgspec.Raw]
@@ -41,15 +41,15 @@ def json_lines(pages: Iterable[FoundPage]) -> Iterator[str]:
     of_list, before = None, ""
     for page in pages:
         if page.source is not of_list:
-            of_list, before = page.source, _dump(_describe(page.source))[:-1]
-        after = _dump({"retrieved_at": moment(page.retrieved_at), "request_id": page.request_id})
+            of_list, before = page.source, _dump(_describe_list(page.source))[:-1]
+        answer = {"retrieved_at": _format_time(page.retrieved_at), "request_id": page.request_id}
         for position, place, text in _items(page):
             fields = _fields(page, text)
             whole = _object(_rename(fields)) if PLACE_KEY in fields else text
             comma = "," if fields else ""
             yield (
                 f'{_one_line(whole)[:-1]}{comma}"{PLACE_KEY}":{before},"page":{page.number},'
-                f'"position":{position},"place":{place},{after[1:]}}}\n'
+                f'"position":{position},"place":{place},{_dump(answer)[1:]}}}\n'
             )
 
 
@@ -57,14 +57,20 @@ def _rename(fields: _Fields) -> _Fields:
     return {f"_{name}" if name == PLACE_KEY else name: value for name, value in fields.items()}
 
 
-def _describe(found: FoundList) -> dict[str, object]:
+def _describe_list(found: FoundList) -> dict[str, object]:
     wire = wire_params(found.query)
     return {
         "endpoint": found.query.name,
         "query": {name: value for name, value in wire.items() if name not in ("page", "limit")},
+        **_describe_snapshot(found),
+    }
+
+
+def _describe_snapshot(found: FoundList) -> dict[str, object]:
+    return {
         "day": found.snapshot.day.isoformat(),
         "snapshot": found.snapshot.number,
-        "snapshot_started_at": moment(found.snapshot.started_at),
+        "snapshot_started_at": _format_time(found.snapshot.started_at),
         "list_complete": found.is_complete,
     }
 
@@ -78,8 +84,8 @@ def table_rows(pages: Iterable[FoundPage]) -> Iterator[bytes]:
     of_list, before = None, ""
     for page in pages:
         if page.source is not of_list:
-            of_list, before = page.source, _dump(_values(page.source))
-        answer = {"page": page.number, "retrieved_at": moment(page.retrieved_at)[:-1]}
+            of_list, before = page.source, _dump(_list_columns(page.source))
+        answer = {"page": page.number, "retrieved_at": _format_time(page.retrieved_at)}
         head = f'{{"list":{before},"page":{_dump({**answer, "request_id": page.request_id})}'
         known = known_names(page.source.query.name)
         rows = []
@@ -89,7 +95,7 @@ def table_rows(pages: Iterable[FoundPage]) -> Iterator[bytes]:
                     f"{page.source.file}: an item of its list {page.source.id} is too long for a "
                     f"table ({len(text)} characters): write JSON lines (.jsonl)"
                 )
-            whole = _without_halves(page, text)
+            whole = _replace_surrogates(page, text)
             extra = _extra(page, _fields(page, whole), known)
             rows.append(
                 f'{head},"position":{position},"place":{place},"extra":{extra},'
@@ -98,19 +104,13 @@ def table_rows(pages: Iterable[FoundPage]) -> Iterator[bytes]:
         yield "".join(rows).encode()
 
 
-def _values(found: FoundList) -> dict[str, object]:
-    """What the columns of a list hold."""
-    given = {
-        column: (getattr(found.query, one.name), one.nothing)
-        for column, one in filters(found.query.name).items()
-    }
-    return {
-        **{name: None if value == nothing else value for name, (value, nothing) in given.items()},
-        "day": found.snapshot.day.isoformat(),
-        "snapshot": found.snapshot.number,
-        "snapshot_started_at": moment(found.snapshot.started_at)[:-1],
-        "list_complete": found.is_complete,
-    }
+def _list_columns(found: FoundList) -> dict[str, object]:
+    """What the columns hold that are the same for all items of a list."""
+    columns = _describe_snapshot(found)
+    for column, one in filters(found.query.name).items():
+        value = getattr(found.query, one.name)
+        columns[column] = None if value == one.nothing else value
+    return columns
 
 
 def _items(page: FoundPage) -> Iterator[tuple[int, int | str, str]]:
@@ -126,13 +126,13 @@ def _fields(page: FoundPage, text: str) -> _Fields:
     try:
         return _decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        pass  # half a character in a name, or worse
+        pass  # a lone surrogate in a name, or worse
     found = _load(page, text)
     return {name: msgspec.Raw(json.dumps(value).encode()) for name, value in found.items()}
 
 
 def _load(page: FoundPage, text: str) -> dict[str, Any]:
-    """The slow way, which takes halves of characters."""
+    """The slow way, which takes lone surrogates."""
     try:
         found = loads(text.encode())
     except ValueError as error:
@@ -142,9 +142,9 @@ def _load(page: FoundPage, text: str) -> dict[str, Any]:
     return found
 
 
-def _without_halves(page: FoundPage, text: str) -> str:
-    """An item without half characters (lone surrogates), which no table takes."""
-    if "\\" not in text or not _HALF.search(text):
+def _replace_surrogates(page: FoundPage, text: str) -> str:
+    """An item without lone surrogates (halves of an emoji), which no table takes."""
+    if not _SURROGATE.search(text):
         return text
     try:
         msgspec.json.decode(text)
@@ -183,7 +183,7 @@ def _dump(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def moment(at: float) -> str:
-    """A Unix time as text, in UTC."""
+def _format_time(at: float) -> str:
+    """A Unix time in ISO 8601, in UTC."""
     text = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")

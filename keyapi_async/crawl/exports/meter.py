@@ -1,4 +1,4 @@
-"""Counts what an export writes, and tells somebody."""
+"""Counts what an export writes, and reports it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from attrs import frozen
 from .selection import FoundList, FoundPage
 
 _STEP: Final = 1000
-"""Somebody is told each time so many items are written."""
+"""Items between two reports."""
 
 
 @frozen

@@ -32,15 +32,12 @@ ORDER BY i.id
 """
 
 
-def _endpoints(value: str | Iterable[str]) -> tuple[str, ...]:
-    names = (value,) if isinstance(value, str) else tuple(value)
-    for name in names:
-        query_class(name)
-    return names
-
-
 def _regions(value: str | Iterable[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _endpoints(value: str | Iterable[str]) -> tuple[str, ...]:
+    return tuple(query_class(name).name for name in _regions(value))
 
 
 def _periods(value: int | Iterable[int]) -> tuple[int, ...]:
@@ -187,14 +184,13 @@ def find_pages(dbs: Iterable[Database], selection: Selection) -> Iterator[FoundP
             yield from _read_pages(db, found, selection)
 
 
-def find_endpoints(dbs: Iterable[Database], selection: Selection) -> list[str]:
-    """The endpoints that are selected, and that some of the files know.
+def find_endpoints(dbs: Sequence[Database], selection: Selection) -> list[str]:
+    """The endpoints that are selected, and in some of the files.
 
     Raises:
         StoreError: There is none, or a file can't be read.
     """
-    dbs = list(dbs)
-    known = {name for db in dbs for name in known_endpoints(db)}
+    known = {name for db in dbs for name in read_endpoints(db)}
     wanted = selection.endpoints or ENDPOINTS
     found = [name for name in ENDPOINTS if name in known and name in wanted]
     if not found:
@@ -203,8 +199,8 @@ def find_endpoints(dbs: Iterable[Database], selection: Selection) -> list[str]:
     return found
 
 
-def known_endpoints(db: Database) -> list[str]:
-    """The endpoints that a file knows.
+def read_endpoints(db: Database) -> list[str]:
+    """The endpoints of a file's queries.
 
     Raises:
         StoreError: One of them is unknown here.

@@ -15,17 +15,17 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from keyapi_async.crawl.columns import column_names, filters, quoted, select, text
+from keyapi_async.crawl.columns import column_names, filters, quote_name, quote_text, select
 from keyapi_async.crawl.database import Database, StoreError
 from keyapi_async.files import PartFile
 
-from .duck import duck, feed, is_plain, plain_name
+from .duckdb_writer import feed, is_plain, open_duckdb, plain_name
 from .lines import table_rows
 from .meter import Exported, Meter
 from .selection import Selection, find_endpoints, find_pages
 
-Query: TypeAlias = Callable[[str], str]
-"""Gives SQL, for the name of the file that has the rows."""
+MakeSQL: TypeAlias = Callable[[str], str]
+"""Makes a query of the name of the file that has the rows."""
 
 # Without a temporary file of DuckDB's own, which would take the place, and the mode, of ours.
 _PARQUET: Final = "FORMAT PARQUET, COMPRESSION ZSTD, USE_TMP_FILE false, ROW_GROUP_SIZE"
@@ -54,25 +54,28 @@ def write_files(
     """
     is_csv = path.suffix.lower() == ".csv"
     written = []
-    with ExitStack() as stack, duck(path) as connection:
+    with ExitStack() as stack, open_duckdb(path) as connection:
         for endpoint in find_endpoints(dbs, selection):
             file = stack.enter_context(PartFile(path.with_suffix(f".{endpoint}{path.suffix}")))
-            query = partial(select, endpoint, nested=not is_csv, defused=is_csv)
+            query = partial(select, endpoint, for_csv=is_csv)
             pages = find_pages(dbs, attrs.evolve(selection, endpoints=endpoint))
-            write = _write_csv if is_csv else write_parquet
-            write(connection, query, table_rows(meter.count(pages)), file.part)
+            rows = table_rows(meter.count(pages))
+            if is_csv:
+                _copy(connection, query, rows, file.part, _CSV)
+            else:
+                write_parquet(connection, query, rows, file.part)
             written.append(meter.take(file.path))
     return written
 
 
 def write_parquet(
-    connection: Any, query: Query, rows: Iterator[bytes], part: Path, metadata: str = ""
+    connection: Any, query: MakeSQL, rows: Iterator[bytes], part: Path, metadata: str = ""
 ) -> None:
     """Let DuckDB write a Parquet file.
 
     Args:
         connection: DuckDB.
-        query: Gives what to write, for the name of the file that has the rows.
+        query: Makes the query for what to write.
         rows: JSON lines, some at a time.
         part: The file to write.
         metadata: What it is to say of itself, in SQL.
@@ -84,13 +87,11 @@ def write_parquet(
     _copy(connection, query, itertools.chain([first], rows), part, options)
 
 
-def _write_csv(connection: Any, query: Query, rows: Iterator[bytes], part: Path) -> None:
-    _copy(connection, query, rows, part, _CSV)
-
-
-def _copy(connection: Any, query: Query, rows: Iterable[bytes], part: Path, options: str) -> None:
+def _copy(connection: Any, query: MakeSQL, rows: Iterable[bytes], part: Path, options: str) -> None:
     with plain_name(part) as name:
-        feed(connection, lambda file: f"COPY ({query(file)}) TO {text(name)} ({options})", rows)
+        feed(
+            connection, lambda file: f"COPY ({query(file)}) TO {quote_text(name)} ({options})", rows
+        )
 
 
 def write_database(
@@ -111,7 +112,7 @@ def write_database(
             one of our names that somebody else made.
     """
     endpoints = find_endpoints(dbs, selection)
-    with _database(path) as name, duck(path, name) as connection:
+    with _place(path) as name, open_duckdb(path, name) as connection:
         connection.execute("SET memory_limit = '256MB'")  # else it keeps all that it wrote
         connection.execute("BEGIN")
         for endpoint in endpoints:
@@ -123,12 +124,11 @@ def write_database(
 
 
 def _create(endpoint: str, file: str) -> str:
-    query = select(endpoint, file, nested=True, defused=False)
-    return f"CREATE OR REPLACE TABLE {quoted(endpoint)} AS {query}"
+    return f"CREATE OR REPLACE TABLE {quote_name(endpoint)} AS {select(endpoint, file)}"
 
 
 @contextmanager
-def _database(path: Path) -> Iterator[str]:
+def _place(path: Path) -> Iterator[str]:
     """The name under which DuckDB opens a database: one that is there stays where it is."""
     path = Path(os.path.realpath(path))
     is_there = path.exists() and path.stat().st_size > 0
@@ -143,7 +143,7 @@ def _database(path: Path) -> Iterator[str]:
             file.part.chmod(stat.S_IMODE(mode))
             return
         with TemporaryDirectory(prefix="keyapi-") as folder:
-            copy = Path(folder, "database")
+            copy = Path(folder, "database")  # of a link, DuckDB would take the target's name
             if is_there:
                 shutil.copyfile(path, copy)
             yield str(copy)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyapi_async.sandbox import Sandbox
-from keyapi_async.sandbox.data import cut_page, make_rows
 from keyapi_async.sandbox.endpoints import find_list, parse_query
+from keyapi_async.sandbox.payloads import cut_page, make_rows
 
 LISTS = {"hashtags": "hashtag_id", "videos": "item_id", "music": "clip_id"}
 SANDBOX = Sandbox()

@@ -1,4 +1,4 @@
-"""Which request suffers which fault: those announced in their order, else some by chance."""
+"""Which request suffers which fault: scheduled ones in their order, else some by chance."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ class _Entry:
     page: int | None
 
     def matches(self, query: Query) -> bool:
-        """Whether this is a request the entry is meant for."""
+        """Whether the fault is for this request."""
         return (
             self.path in (None, query.endpoint.path)
             and self.page in (None, query.page)
-            and _can_strike(self.fault, query)
+            and _can_affect(self.fault, query)
         )
 
 
 @define
-class Script:
-    """The faults announced and not suffered yet, and the luck of everybody else."""
+class FaultSchedule:
+    """The scheduled faults that haven't happened yet, and those by chance."""
 
     settings: Settings
     _rng: Random = field(init=False)
     _entries: list[_Entry] = field(factory=list, init=False)
-    # The test's thread writes the script while the server's reads it.
+    # The test's thread adds faults while the server's picks them.
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Draw from the seed."""
+        """Seed the faults by chance."""
         self._rng = make_rng(self.settings.seed, "faults")
 
     def add(
         self, faults: Iterable[Fault], *, times: int | None, path: str | None, page: int | None
     ) -> None:
-        """Append faults to the script."""
+        """Schedule faults, after those there are."""
         left = float("inf") if times is None else check_positive("times", times)
         path = None if path is None else find_endpoint(path).path
         with self._lock:
             self._entries += [_Entry(fault, left, path, page) for fault in faults]
 
     def clear(self) -> None:
-        """Forget what was announced; what happens by chance stays."""
+        """Drop all scheduled faults; those by chance stay."""
         with self._lock:
             self._entries.clear()
 
@@ -70,12 +70,12 @@ class Script:
         return self._pick_by_chance(query)
 
     def _pick_by_chance(self, query: Query) -> Fault | None:
-        # Two draws for every request, so that one request's luck never depends on another's path.
+        # Two draws for every request: so none depends on the path of another.
         hit, which = self._rng.random() < self.settings.fault_rate, self._rng.random()
         faults = [*self.settings.faults] if hit else []
         fault = faults[int(which * len(faults))] if faults else None
-        return fault if fault and _can_strike(fault, query) else None
+        return fault if fault and _can_affect(fault, query) else None
 
 
-def _can_strike(fault: Fault, query: Query) -> bool:
-    return not fault.is_of_pages or isinstance(query.endpoint, ListEndpoint)
+def _can_affect(fault: Fault, query: Query) -> bool:
+    return not fault.is_page_fault or isinstance(query.endpoint, ListEndpoint)

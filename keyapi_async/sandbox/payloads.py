@@ -16,7 +16,7 @@ from .items import CLASSES, Item, Place, Scene, is_commercial
 from .names import INDUSTRIES, NO_INDUSTRY, NO_SEARCH
 from .popularity import draw, make_rng, rank_items
 
-# More candidates than any list has places, so that there is always something new.
+# More candidates than any list has places: so there is always something new.
 _SPARE: Final = 1200
 _PER_PLACE: Final = 8
 _FRESH: Final = 10**9  # from here on, items that are on no list
@@ -24,7 +24,7 @@ _FRESH: Final = 10**9  # from here on, items that are on no list
 
 @frozen
 class Page:
-    """One page, healthy or not; the items are JSON already."""
+    """One page, right or distorted; the items are JSON already."""
 
     rows: tuple[str, ...]
     number: int
@@ -46,7 +46,7 @@ def make_rows(endpoint: ListEndpoint, scene: Scene) -> tuple[str, ...]:
 
 
 def _rank(endpoint: ListEndpoint, scene: Scene, day: int) -> list[int]:
-    """Return the indices of what is on a list on a day, new to it or not."""
+    """Return the indices of the items of a list on a day."""
     filters, region = scene.filters, scene.region
     industry = filters.get("industry_id", NO_INDUSTRY)
     keyword = filters.get("search_keyword", NO_SEARCH)
@@ -72,10 +72,10 @@ def cut_page(endpoint: ListEndpoint, query: Query, fault: Fault | None = None) -
     everything, start = make_rows(endpoint, query.scene), (query.page - 1) * query.size
     end, total = start + query.size, len(everything)
     page = Page(everything[start:end], query.page, query.limit, total, has_more=end < total)
-    return page if fault is None else _falsify(page, endpoint, query, fault)
+    return page if fault is None else _distort(page, endpoint, query, fault)
 
 
-def _falsify(  # noqa: PLR0911 - one return per fault
+def _distort(  # noqa: PLR0911 - one return per fault
     page: Page, endpoint: ListEndpoint, query: Query, fault: Fault
 ) -> Page:
     start = (query.page - 1) * query.size
@@ -115,7 +115,7 @@ def render_page(endpoint: ListEndpoint, page: Page) -> bytes:
         endpoint.total_key: page.total,
         "has_more": page.has_more,
     }
-    # A field nobody documented, here and there.
+    # An undocumented field, now and then.
     extra = ',"x_trace":{"hit":true}' if draw(page.number, page.limit, page.total) < 0.1 else ""
     listed = ",".join(page.rows)
     text = f'{{"{endpoint.items_key}":[{listed}],"pagination":{to_json(pagination)}{extra}}}'

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from keyapi_async.crawl.exports.duck import feed, feed_file, plain_name
+from keyapi_async.crawl.exports.duckdb_writer import feed, feed_file, plain_name
 
 ROWS = 300_000
 
@@ -75,7 +75,9 @@ def test_a_pipe_is_asked_for_where_there_is_one(monkeypatch: pytest.MonkeyPatch)
     with duckdb.connect() as connection:
         feed(connection, lambda file: seen.append(file) or count(file), [b"1\n"])
         connection.execute("DROP TABLE t")
-        monkeypatch.setattr("keyapi_async.crawl.exports.duck._PIPES", Path("/no/such/folder"))
+        monkeypatch.setattr(
+            "keyapi_async.crawl.exports.duckdb_writer._PIPES", Path("/no/such/folder")
+        )
         feed(connection, lambda file: seen.append(file) or count(file), [b"1\n"])
     assert seen[0].startswith("/dev/fd/")
     assert not Path(seen[1]).exists()

@@ -17,7 +17,7 @@ _BUFFER: Final = 2**18
 
 
 @contextmanager
-def duck(target: Path, database: str = ":memory:") -> Iterator[Any]:
+def open_duckdb(target: Path, database: str = ":memory:") -> Iterator[Any]:
     """Open DuckDB; its errors say what could not be written.
 
     Args:
@@ -27,7 +27,7 @@ def duck(target: Path, database: str = ":memory:") -> Iterator[Any]:
     Raises:
         StoreError: There is no DuckDB, or it fails.
     """
-    duckdb = _duckdb()
+    duckdb = _import_duckdb()
     config = {"threads": "1", "autoinstall_known_extensions": "false"}  # fetch nothing
     try:
         connection = duckdb.connect(database, config=config)
@@ -48,7 +48,7 @@ def feed(connection: Any, statement: Callable[[str], str], rows: Iterable[bytes]
 
     Args:
         connection: DuckDB.
-        statement: Gives what it is to do, for the name of the file that has the rows.
+        statement: Makes the statement to execute of the name of the file that has the rows.
         rows: JSON lines.
     """
     if not _PIPES.exists():
@@ -62,7 +62,7 @@ def feed(connection: Any, statement: Callable[[str], str], rows: Iterable[bytes]
         finally:
             os.close(source)
 
-    # DuckDB has the other thread: here, signals and whoever counts are heard at once.
+    # DuckDB runs in the other thread, so that signals and progress aren't held up here.
     with ThreadPoolExecutor(1, thread_name_prefix="keyapi-duckdb") as pool:
         reading = pool.submit(read)
         try:
@@ -89,7 +89,7 @@ def read_metadata(connection: Any, path: Path, key: str) -> str | None:
     with plain_name(path) as name:
         try:
             rows = connection.execute(sql, [name, key]).fetchall()
-        except _duckdb().Error:
+        except _import_duckdb().Error:
             return None
     return rows[0][0] if rows else None
 
@@ -115,7 +115,7 @@ def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
 
 
-def _duckdb() -> Any:
+def _import_duckdb() -> Any:
     try:
         import duckdb  # noqa: PLC0415 - an extra
     except ModuleNotFoundError:

@@ -15,7 +15,7 @@ async def test_details_are_spared_from_lies() -> None:
         assert [record.fault for record in http.sandbox.requests] == [None, "shift", "empty"]
 
 
-async def test_the_script_is_followed_in_order(http: Http) -> None:
+async def test_the_schedule_is_followed_in_order(http: Http) -> None:
     http.sandbox.fail(Fault.status(500), Fault.status(503), times=2)
     http.sandbox.fail(Fault.status(504), path="videos")
     http.sandbox.fail(Fault.status(502), page=2)
