@@ -15,8 +15,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0 complete, 1 failure, 2 usage, 3 a crawl that ended incomplete,
-        4 authentication, 5 budget or credits, 6 given up on 429, 130 interrupted, 141 nobody
-        reads the output any more.
+        4 authentication, 5 budget or credits, 6 given up on 429, 130 interrupted, 141 the
+        reader of the output closed it.
     """
     try:
         # Here and not above: without the extra this must end in one line, not in a traceback.

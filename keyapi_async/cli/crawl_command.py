@@ -61,12 +61,12 @@ def crawl(  # noqa: D417 - the options say what they are
         if not allow_unknown:
             check_known(plan)
     else:
-        said = [*endpoints, *(option(name) for name, value in filters.items() if value)]
-        said += crawl_options.changed_options(choice, limits)
-        said += ["--output"] * (target.output is not None)
-        if said:
+        typed = [*endpoints, *(option(name) for name, value in filters.items() if value)]
+        typed += crawl_options.changed_options(choice, limits)
+        typed += ["--output"] * (target.output is not None)
+        if typed:
             reason = "--resume takes plan and limits from the file"
-            raise CommandError(f"{reason}: leave out {' '.join(said)}", USAGE)
+            raise CommandError(f"{reason}: leave out {' '.join(typed)}", USAGE)
     asked: Any = attrs.asdict(limits) | attrs.asdict(continuation)
     file = target.output if target.resume is None else target.resume
     if choice.print_plan:
@@ -117,11 +117,11 @@ async def _crawl(
         signals.append(number)
         running.stop()
         cost = count(display.usage.credits_at_risk, "credit")
-        told = f"what is under way is given up; it may have cost up to {cost}"
+        message = f"what is under way is given up; it may have cost up to {cost}"
         if len(signals) == 1:
-            told = f"stopping: 5 s for what is under way, which may cost up to {cost}; "
-            told += "a second signal gives it up at once"
-        display.tell("signal", told, credits_at_risk=display.usage.credits_at_risk)
+            message = f"stopping: 5 s for what is under way, which may cost up to {cost}; "
+            message += "a second signal gives it up at once"
+        display.tell("signal", message, credits_at_risk=display.usage.credits_at_risk)
 
     async with open_client(requests, display) as client:
         running = Crawl(
@@ -177,12 +177,12 @@ def _conclude(
         display.tell("resume", again)
         raise failure
     if summary.failed:
-        told = f"{summary.failed} of {count(summary.queries, 'list')} failed"
-        raise CommandError(f"{told}; {again}", INCOMPLETE)
+        lists = count(summary.queries, "list")
+        raise CommandError(f"{summary.failed} of {lists} failed; {again}", INCOMPLETE)
     if not summary.complete:
         lacking = file.incomplete(summary.snapshot)
-        told = "; ".join(f"{crawls.query_text(one.query)}: {one.error}" for one in lacking[:3])
-        raise CommandError(f"{count(len(lacking), 'list')} incomplete: {told}", INCOMPLETE)
+        reasons = "; ".join(f"{crawls.query_text(one.query)}: {one.error}" for one in lacking[:3])
+        raise CommandError(f"{count(len(lacking), 'list')} incomplete: {reasons}", INCOMPLETE)
 
 
 def _announce(path: Path, progress: Progress) -> list[str]:
@@ -191,11 +191,11 @@ def _announce(path: Path, progress: Progress) -> list[str]:
     done = f"{progress.done} of {lists} done"
     if progress.failed:
         done += f" and {progress.failed} failed (--retry-failed tries them again)"
-    told = f"{name}: {lists}"
+    message = f"{name}: {lists}"
     if not progress.pending:
-        told = f"{name} is finished: {done}; nothing to do (--fresh-within fetches anew)"
+        message = f"{name} is finished: {done}; nothing to do (--fresh-within fetches anew)"
     elif not progress.is_new:
         paid = f"{count(progress.pages_before, 'page')} ({progress.pages_before * 2} credits)"
-        told = f"going on with {name}: {done}, {paid} not paid again"
+        message = f"going on with {name}: {done}, {paid} not paid again"
     wrong = "was begun in the future, by a clock that was wrong; it is left alone"
-    return [*(f"{path}: snapshot {number} {wrong}" for number in progress.ignored), told]
+    return [*(f"{path}: snapshot {number} {wrong}" for number in progress.ignored), message]

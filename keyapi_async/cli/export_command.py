@@ -48,9 +48,9 @@ class Choice:
     periods: Annotated[tuple[Period, ...], SEVERAL, Parameter(name="--period")] = ()
     """Only of lists of this period."""
     since: Moment | None = None
-    """Only what came at this time (UTC) or later; an age such as 24h is taken, too."""
+    """Only what was fetched at this time (UTC) or later; or an age such as 24h."""
     until: Moment | None = None
-    """Only what came before this time."""
+    """Only what was fetched before this time."""
     snapshot: Annotated[
         int | Literal["latest", "all"] | None,
         reads("a snapshot's number, latest or all", _snapshot),
@@ -112,7 +112,7 @@ def _showing_progress(*, is_live: bool) -> Iterator[Callable[[int], None] | None
 
 
 def _warn(path: str) -> None:
-    """Name the lists of the newest snapshot that lack something."""
+    """Name the incomplete lists of the newest snapshot."""
     file = CrawlFile(path)
     summary = file.status()
     if not summary.complete:

@@ -99,7 +99,7 @@ class Summary:
 class CrawlFile:
     """The file of a crawl, to read: nothing is changed and no file left beside it.
 
-    It may be on read-only media, or being crawled. Each method opens it anew and sees what is
+    It may be on read-only media, or being crawled. Each method opens it again and sees what is
     stored at that moment.
 
     Args:
@@ -131,7 +131,7 @@ class CrawlFile:
             return summarize(db, snapshot)
 
     def incomplete(self, snapshot: int | None = None) -> list[FailedQuery]:
-        """The queries of a snapshot that lack something, and why.
+        """The incomplete queries of a snapshot, with the reasons.
 
         Args:
             snapshot: Its number; by default the newest.

@@ -70,7 +70,7 @@ class Job:
         start: Where to go on; None at the start.
         pages: How many of its pages are stored.
         items: How many of its items are stored.
-        total: How long its list is, as the server said before.
+        total: The last known length of its list, by the server.
     """
 
     query: Query[Any]

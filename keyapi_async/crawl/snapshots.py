@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import Any, Final
@@ -50,7 +51,7 @@ _NAMED: Final = 3
 
 
 class PlanChangedError(StoreError):
-    """The file holds a crawl of another plan, and was not told to take the new one."""
+    """The file holds a crawl of another plan, and `extend` was not set."""
 
 
 def _plan(queries: Iterable[Query[Any]] | None) -> Plan | None:
@@ -206,8 +207,7 @@ def _newest(
 ) -> tuple[StoredSnapshot | None, tuple[StoredSnapshot, ...]]:
     """The newest snapshot, and those of the future, which have no age.
 
-    The newest is the one begun last, whatever the clock said: a date in the future comes some
-    day.
+    The newest is the one begun last, whatever its date: the future comes.
     """
     ignored = tuple(one for one in stored if by_age and one.started_at > now + FUTURE)
     past = [one for one in stored if one not in ignored]
@@ -263,9 +263,7 @@ def _go_on(
     ended_by = {name for name in limits if getattr(before, name) != getattr(options, name)}
     ended_by.add("dropped")
     planned, have = set(plan), set[Key]()
-    sorts: dict[str, list[StoredList]] = {
-        name: [] for name in ("pending", "reopen", "close", "done", "failed")
-    }
+    sorts = defaultdict[str, list[StoredList]](list)
     pages = 0
     for one in read_lists(db, newest.number):
         have.add(one.key)

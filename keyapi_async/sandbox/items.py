@@ -50,7 +50,7 @@ _NUMBERED_NAME: Final = re.compile(
     f"({'|'.join(map(re.escape, HASHTAG_WORDS))})([1-9][0-9]{{0,8}})?"
 )
 CLASSES: Final = 2 * len(INDUSTRIES)
-"""Items are dealt to this many classes in turn; the first half of hashtags' are industries."""
+"""An item's class is its index modulo this; the first half of hashtags' are industries."""
 
 # Ids of 19 digits: an index times the stride, and back by its inverse.
 _ID_FLOOR: Final = 7 * 10**18

@@ -43,7 +43,7 @@ class FixedWindow:
     _admitted: int = field(default=0, init=False)
 
     def admits(self, now: float) -> bool:
-        """Start counting anew in each window."""
+        """Count from zero in each window."""
         window = math.floor((now + _ROUNDING) / self.seconds)
         if window != self._window:
             self._window, self._admitted = window, 0

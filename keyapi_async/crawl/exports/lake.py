@@ -73,7 +73,7 @@ def write_lake(
 def _partitions(
     db: Database, folder: Path, selection: Selection
 ) -> Iterator[tuple[Path, Selection, str]]:
-    """The files that a crawl's file comes to, what is in each, and the state of that."""
+    """The Parquet files of a crawl's file, with the selection and the state of each."""
     snapshots = {one.number: one for one in find_snapshots(db, selection.snapshot or "all")}
     read_endpoints(db)  # refuses a file with one that is unknown
     where, values = selection.lists(snapshots.values())

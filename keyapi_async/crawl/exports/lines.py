@@ -1,4 +1,4 @@
-"""What leaves a crawl, line by line: JSON lines for people, and rows for DuckDB to read."""
+"""Exports line by line: JSON lines, and rows for DuckDB to read."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _list_columns(found: FoundList) -> dict[str, object]:
 
 
 def _items(page: FoundPage) -> Iterator[tuple[int, int | str, str]]:
-    """Position, place in the list, and text of each item; a detail stands in no list."""
+    """Position, place in the list, and text of each item; a detail has no place."""
     query = page.source.query
     if isinstance(query, ListQuery):
         offset = (page.number - 1) * query.limit

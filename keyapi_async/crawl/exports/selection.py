@@ -58,8 +58,8 @@ class Selection:
         endpoints: Only those of these endpoints.
         regions: Only those of queries with these regions.
         periods: Only those of queries with these periods.
-        since: Only those that came at this Unix time or later.
-        until: Only those that came before this Unix time.
+        since: Only those fetched at this Unix time or later.
+        until: Only those fetched before this Unix time.
         snapshot: Those of this snapshot: its number, `latest` or `all`. By default the latest,
             and for a lake all.
         complete_only: Only those of lists that are complete.

@@ -27,7 +27,7 @@ from .selection import Selection, find_endpoints, find_pages
 MakeSQL: TypeAlias = Callable[[str], str]
 """Makes a query of the name of the file that has the rows."""
 
-# Without a temporary file of DuckDB's own, which would take the place, and the mode, of ours.
+# Without DuckDB's own temporary file, which would replace our part file and lose its mode.
 _PARQUET: Final = "FORMAT PARQUET, COMPRESSION ZSTD, USE_TMP_FILE false, ROW_GROUP_SIZE"
 _CSV: Final = "FORMAT CSV, HEADER, USE_TMP_FILE false"
 _GROUP: Final = 20_000
@@ -109,7 +109,7 @@ def write_database(
 
     Raises:
         StoreError: A crawl can't be read, or the database not be written; or it holds a table of
-            one of our names that somebody else made.
+            one of our names that no export made.
     """
     endpoints = find_endpoints(dbs, selection)
     with _place(path) as name, open_duckdb(path, name) as connection:
