@@ -6,6 +6,7 @@ import asyncio
 import copy
 import hashlib
 import logging
+import math
 import os
 import sqlite3
 import threading
@@ -237,7 +238,9 @@ class SharedCache:
             stored = await self._cache.get(key)
             if stored is not None:
                 at, _, body = stored.partition(b"\n")
-                return self._read(key, query, body, float(at))
+                ttl = getattr(self._cache, "ttl", math.inf)
+                if time.time() < float(at) + ttl:  # somebody else may keep it for longer
+                    return self._read(key, query, body, float(at))
         return None
 
     def _read(

@@ -52,6 +52,7 @@ def _unix_time(text: str) -> float:
 
 
 AT_LEAST_0 = Parameter(validator=validators.Number(gte=0))
+REQUESTS = Group.create_ordered("Requests")
 ABOVE_0 = Parameter(validator=validators.Number(gt=0))
 SEVERAL = Parameter(show_default=False)
 
@@ -65,6 +66,13 @@ Moment: TypeAlias = Annotated[float, reads(_MOMENT, _unix_time, metavar="TIME|AG
 Flag: TypeAlias = Annotated[bool, Parameter(show_default=False)]
 AllowUnknown: TypeAlias = Annotated[
     Flag, Parameter(group=FILTERS, help="Send regions and industries that aren't known here, too.")
+]
+Reuse: TypeAlias = Annotated[
+    Age | None,
+    Parameter(
+        group=REQUESTS,
+        help="Take what was fetched at most this long ago, such as 1h, for nothing.",
+    ),
 ]
 Quiet: TypeAlias = Annotated[Flag, Parameter(alias="-q")]
 Verbose: TypeAlias = Annotated[Flag, Parameter(alias="-v")]
@@ -100,7 +108,7 @@ class Output:
     """Log every request to stderr, and the details of an error."""
 
 
-@Parameter(name="*", group=Group.create_ordered("Requests"))
+@Parameter(name="*", group=REQUESTS)
 @frozen(kw_only=True, eq=False, repr=False)
 class Requests:
     """Which server to ask, how fast and for how many credits."""

@@ -11,7 +11,7 @@ from keyapi_async.cli.app import app
 from keyapi_async.cli.display import Display, choose_form
 from keyapi_async.cli.layouts import panel_for, table_for
 from keyapi_async.cli.messages import count, plural, say
-from keyapi_async.cli.options import AllowUnknown, Output, Paging, Requests
+from keyapi_async.cli.options import AllowUnknown, Output, Paging, Requests, Reuse
 from keyapi_async.cli.output import writing_items
 from keyapi_async.cli.query_options import check_known, list_known, query_options, with_options
 from keyapi_async.cli.runner import open_client, perform
@@ -27,12 +27,13 @@ def add_command(kind: type[Query[Any]]) -> None:
         output: Output = Output(),  # noqa: B008
         requests: Requests = Requests(),  # noqa: B008
         allow_unknown: AllowUnknown = False,
+        reuse: Reuse = None,
         **filters: Any,
     ) -> None:
         query = kind(**filters, **dict(zip(subjects, subject, strict=True)))
         if not allow_unknown:
             check_known([query])
-        perform(_fetch(query, paging, output, requests), verbose=output.verbose)
+        perform(_fetch(query, paging, output, requests, reuse), verbose=output.verbose)
 
     subjects = [kind.subject] if issubclass(kind, DetailQuery) else []
     unused = ["subject", *(["paging"] if subjects else [])]
@@ -41,12 +42,14 @@ def add_command(kind: type[Query[Any]]) -> None:
     app.command(command, name=kind.noun if subjects else kind.name, help_epilogue=list_known(kind))
 
 
-async def _fetch(query: Query[Any], paging: Paging, output: Output, requests: Requests) -> None:
+async def _fetch(
+    query: Query[Any], paging: Paging, output: Output, requests: Requests, reuse: float | None
+) -> None:
     form = choose_form(quiet=output.quiet, verbose=output.verbose)
     display = Display(form, noun=query.noun, max_credits=requests.max_credits)
     progress = Progress()
     display.look = lambda: progress
-    async with open_client(requests, display) as client:
+    async with open_client(requests, display, reuse) as client:
         if isinstance(query, DetailQuery):
             with writing_items(output, panel_for(type(query))) as writer:
                 async with display.running():

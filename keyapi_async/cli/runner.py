@@ -8,9 +8,10 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
-from keyapi_async import KeyAPIClient, KeyAPIError
+from keyapi_async import KeyAPIClient, KeyAPIError, ResponseCache
 from keyapi_async.cli.display import Display
 from keyapi_async.cli.failures import AUTHENTICATION, CommandError
 from keyapi_async.cli.messages import printable
@@ -127,8 +128,15 @@ def logging_to_stderr(*, verbose: bool) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def open_client(requests: Requests, display: Display) -> AsyncIterator[KeyAPIClient]:
+async def open_client(
+    requests: Requests, display: Display, reuse: float | None = None
+) -> AsyncIterator[KeyAPIClient]:
     """A client of the API, or of a sandbox that is stopped with it.
+
+    Args:
+        requests: How to ask.
+        display: Told what the client does.
+        reuse: Take responses no older than so many seconds from the user's cache.
 
     Raises:
         CommandError: There is no key.
@@ -150,10 +158,17 @@ async def open_client(requests: Requests, display: Display) -> AsyncIterator[Key
             base_url=url,
             qps=requests.rate,
             max_credits=requests.max_credits,
+            cache=None if reuse is None else ResponseCache(reuse, path=_cache_file()),
             on_event=display.on_event,
         )
         display.usage = client.usage
         yield await stack.enter_async_context(client)
+
+
+def _cache_file() -> Path:
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "keyapi")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder / "responses.sqlite"
 
 
 def _check_key() -> None:

@@ -98,6 +98,7 @@ def test_many_failures_are_counted(run: Run, sandbox: Sandbox) -> None:
     assert err.startswith("keyapi: 25 of 25 lists failed; go on with: ")
 
 
+@pytest.mark.slow
 def test_an_outage_ends_it_incomplete(
     run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +196,7 @@ def test_a_dry_run_leaves_nothing_behind(run: Run, sandbox: Sandbox) -> None:
 # -- what it says ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_json_log(run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(display_module.EVERY, "json", 0.0)
     sandbox.fail(Fault.status(404), page=2)

@@ -172,3 +172,18 @@ def test_a_sixth_endpoint_needs_its_descriptor_alone(sandbox: Sandbox, tmp_path:
         True,
     )
     assert [request.params.get("mood") for request in sandbox.requests] == ["glad"] * 6
+
+
+def test_what_was_fetched_not_long_ago_is_free(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    first = run("hashtags --limit 40 --reuse 1h")
+    assert (first[0], len(sandbox.requests)) == (0, 2)
+    assert run("hashtags --limit 40 --reuse 1h") == first
+    assert len(sandbox.requests) == 2
+    assert run("hashtags --limit 20")[0] == 0  # without it, nothing is reused
+    assert len(sandbox.requests) == 3
+    file = tmp_path / "cache" / "keyapi" / "responses.sqlite"
+    assert file.parent.stat().st_mode & 0o077 == 0
+    assert sandbox.api_key.encode() not in file.read_bytes()

@@ -99,7 +99,9 @@ def test_any_other_text_is_a_key(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "part", [lambda c: c, lambda c: c.trending, lambda c: c.trending.hashtags], ids=repr
+    "part",
+    [lambda c: c, lambda c: c.trending, lambda c: c.trending.hashtags],
+    ids=["client", "trending", "method"],
 )
 @pytest.mark.parametrize("duplicate", [pickle.dumps, copy.deepcopy])
 def test_nothing_that_holds_the_key_is_pickled(

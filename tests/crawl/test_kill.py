@@ -113,6 +113,7 @@ def test_twenty_kills_change_nothing(file: Path) -> None:
         compare_items(file, sandbox, PLAN)
 
 
+@pytest.mark.slow
 def test_a_kill_among_details(file: Path) -> None:
     plan = grid("hashtags")
     # Failures are billed, too; the usual retries are so far apart that the file knows of them.

@@ -72,6 +72,7 @@ async def test_a_stream_says_what_is_no_query() -> None:
         assert not sandbox.requests
 
 
+@pytest.mark.slow
 async def test_a_stream_keeps_nothing() -> None:
     async with opened() as (client, _):
         plan = grid("hashtags", region=[f"r{number}" for number in range(50)])

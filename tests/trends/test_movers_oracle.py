@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -148,6 +149,7 @@ def find(
     return None
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(script=scripts, wanted=filters, shards=st.integers(1, 2))
 def test_movers_are_what_a_naive_oracle_finds(
