@@ -135,7 +135,14 @@ INDUSTRIES: Final[dict[str, str]] = {
 }
 """First-level industries: `industry_id` and name."""
 
-_SPELLINGS: Final[dict[str, str]] = {"UK": "GB", "USA": "US", "UAE": "AE", "ENGLAND": "GB"}
+_SPELLINGS: Final[dict[str, str]] = {
+    "UK": "GB",
+    "ENGLAND": "GB",
+    "USA": "US",
+    "UAE": "AE",
+    "KSA": "SA",
+    "EL": "GR",
+}
 
 
 def likely_region(text: str, known: Iterable[str]) -> str | None:

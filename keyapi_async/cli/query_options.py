@@ -28,7 +28,6 @@ LISTS: dict[str, type[ListQuery[Any]]] = {
 }
 
 _ALIASES = {"industry_id": "--industry", "search_keyword": "--keyword"}
-_OTHER_NAMES = {"UK": "GB", "USA": "US", "UAE": "AE", "KSA": "SA", "EL": "GR"}
 
 
 # -- what a descriptor says --------------------------------------------------------------------
@@ -166,9 +165,10 @@ def suggest(value: str, known: Mapping[str, str]) -> str:
     codes = re.split(r"\W+", value.upper())
     if len(codes) > 1 and all(code in known for code in codes):
         return f"{' and '.join(codes)}, each in an option of its own"
-    meant = _OTHER_NAMES.get(value.upper(), value).casefold()
+    if likely := reference.likely_region(value, known):
+        return likely
     texts = {name.casefold(): code for code, name in known.items()}
     texts |= {code.casefold(): code for code in known}
-    near = get_close_matches(meant, texts, 1, cutoff=0.7)
+    near = get_close_matches(value.casefold(), texts, 1, cutoff=0.7)
     code = texts[near[0]] if near else ""
     return f"{code} ({known[code]})" if code.isdecimal() else code

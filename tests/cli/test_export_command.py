@@ -55,7 +55,7 @@ def test_selections(crawled: Run, options: str, items: int) -> None:
 def test_a_snapshot_that_is_not_there(crawled: Run) -> None:
     code, out, err = crawled("export t.sqlite -o - --snapshot 2")
     assert (code, out) == (1, "")
-    assert err == "keyapi: t.sqlite: has no snapshot 2, only 1 to 1\n"
+    assert err == "keyapi: t.sqlite: has no snapshot 2; the newest is 1\n"
 
 
 def test_several_files_into_a_lake(crawled: Run) -> None:

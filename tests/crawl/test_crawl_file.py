@@ -58,7 +58,7 @@ async def test_a_summary_of_each_snapshot(file: Path) -> None:
     assert 0 <= second.seconds < 60
     assert CrawlFile(file).status() == second
     assert CrawlFile(file).status(1) == first
-    with pytest.raises(StoreError, match="has no snapshot 3, only 1 to 2"):
+    with pytest.raises(StoreError, match="has no snapshot 3; the newest is 2"):
         CrawlFile(file).status(3)
 
 
@@ -114,7 +114,7 @@ async def test_records_are_typed_and_in_the_order_of_their_lists(file: Path) -> 
     assert len(list(crawled.records(region=["GB", "DE"], period=7))) == 100
     assert len(list(crawled.records(period=[30, 120], snapshot="all"))) == 0
     assert len(list(crawled.records(snapshot=1))) == 300
-    with pytest.raises(StoreError, match="has no snapshot 2, only 1 to 1"):
+    with pytest.raises(StoreError, match="has no snapshot 2; the newest is 1"):
         next(crawled.records(snapshot=2))
     with pytest.raises(ParameterError, match=r"endpoint must be one of .* not 'sounds'"):
         next(crawled.records("sounds"))

@@ -146,7 +146,7 @@ def find_snapshots(db: Database, choice: SnapshotChoice) -> list[StoredSnapshot]
     found = stored[-1:] if choice == "latest" else [one for one in stored if one.number == choice]
     if not found:
         last = stored[-1].number
-        raise StoreError(f"{db.path}: has no snapshot {choice}, only 1 to {last}")
+        raise StoreError(f"{db.path}: has no snapshot {choice}; the newest is {last}")
     return found
 
 

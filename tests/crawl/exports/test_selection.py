@@ -77,7 +77,7 @@ def test_what_can_be_no_selection(selection: dict[str, Any], message: str) -> No
 
 
 def test_a_snapshot_that_is_not_there(crawled: Path) -> None:
-    with pytest.raises(StoreError, match=r"trends.sqlite: has no snapshot 3, only 1 to 2"):
+    with pytest.raises(StoreError, match=r"trends.sqlite: has no snapshot 3; the newest is 2"):
         lines(crawled, snapshot=3)
     change(crawled, "DELETE FROM snapshots")
     with pytest.raises(StoreError, match=r"trends.sqlite: holds no crawl yet"):
