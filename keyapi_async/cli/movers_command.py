@@ -29,6 +29,7 @@ Form: TypeAlias = Literal["auto", "table", "jsonl", "csv", "md"]
 TOP = 20
 """So many moves people are shown."""
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _ENDINGS: dict[str, Form] = {".jsonl": "jsonl", ".csv": "csv", ".md": "md"}
 _COLORS = {"risen": "green", "fallen": "red", "dropped": "yellow", "same": "default"}
 
@@ -178,7 +179,12 @@ def _csv_row(move: trends.Move) -> dict[str, Any]:
     row |= {f"query_{name}": value for name, value in row.pop("query").items()}
     row["regions"] = " ".join(row["regions"])
     row["ranks"] = " ".join(f"{day}={'' if rank is None else rank}" for day, rank in row["ranks"])
-    return row
+    return {name: _defuse(value) for name, value in row.items()}
+
+
+def _defuse(value: Any) -> Any:
+    """Text that a spreadsheet would run as a formula, behind an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _table(moves: Iterable[trends.Move]) -> Table:

@@ -6,8 +6,10 @@ import csv
 import io
 import json
 import os
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,15 @@ def test_movers_as_json_lines(run: Run) -> None:
     assert (code, err) == (0, "")
     assert [move["item_id"] for move in json_lines(out)] == ["d", "c"]
     assert json_lines(run("movers t.sqlite --top 1")[1])[0]["item_id"] == "b"
+
+
+def test_a_csv_runs_in_no_spreadsheet(run: Run, path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("""UPDATE items SET json = json_set(json, '$.hashtag_name', '=1+1')""")
+        db.commit()
+    out = run("movers t.sqlite --format csv --endpoint hashtags")[1]
+    assert {row["name"] for row in csv.DictReader(io.StringIO(out))} == {"'=1+1"}
+    assert json_lines(run("movers t.sqlite --endpoint hashtags")[1])[0]["name"] == "=1+1"
 
 
 def test_movers_in_a_file(run: Run, tmp_path: Path) -> None:
