@@ -249,7 +249,8 @@ class Pool:
     def _too_long(self, call: Call) -> KeyAPIError | None:
         """What ends a call that the pause is too long for, by its policy or its deadline."""
         left = self.pacer.pause_left()
-        if left > call.policy.max_wait and self._refusal is not None:
+        # Clock readings are off by less than a millisecond.
+        if left > call.policy.max_wait + 0.001 and self._refusal is not None:
             verdict = copy.copy(self._refusal)
             verdict.retry_after = left
             return verdict

@@ -27,7 +27,8 @@ JOIN queries q ON q.id = l.query WHERE {where} ORDER BY l.id
 _ITEMS: Final = """
 SELECT p.id, p.page, p.retrieved_at, p.request_id, i.position, i.json FROM items i
 JOIN pages p ON p.id = i.page
-WHERE i.list = ?1 AND (?2 IS NULL OR p.retrieved_at >= ?2) AND (?3 IS NULL OR p.retrieved_at < ?3)
+WHERE i.list = ? AND p.retrieved_at >= ifnull(?, p.retrieved_at)
+    AND coalesce(p.retrieved_at < ?, true)
 ORDER BY i.id
 """
 
