@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -58,6 +59,12 @@ class PartFile:
             self.part.replace(self.path)
         elif not self.keep:
             self.part.unlink(missing_ok=True)
+
+
+def is_one_of(output: str | os.PathLike[str], paths: Iterable[Path]) -> bool:
+    """Whether a file to be written is one of those that are read."""
+    path = Path(output)
+    return path.exists() and any(one.exists() and path.samefile(one) for one in paths)
 
 
 def _create_beside(path: Path, *, hidden: bool) -> Path:

@@ -113,7 +113,7 @@ def movers(  # noqa: D417 - the options say what they are
         perform(_post(found, post, quiet=quiet), verbose=verbose)
         if output is None:
             return
-    with logging_to_stderr(verbose=verbose), writing_text(output) as stream:
+    with logging_to_stderr(verbose=verbose), writing_text(output, [file, *more]) as stream:
         _write(found, _form(format, output), stream)
 
 

@@ -59,7 +59,7 @@ def history(  # noqa: D417 - the options say what they are
         as_table = format == "table" or (
             format == "auto" and output is None and sys.stdout.isatty()
         )
-        with writing_text(output) as stream:
+        with writing_text(output, files) as stream:
             if as_table:
                 console = Console(file=stream)
                 for table in _history_tables(found):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Annotated, Any, TextIO, TypeAlias
 
 import attrs
@@ -52,18 +53,24 @@ class Lists:
 
 
 @contextmanager
-def writing_text(output: str | None) -> Iterator[TextIO]:
+def writing_text(output: str | None, files: Iterable[str]) -> Iterator[TextIO]:
     """Where a text goes: standard output, or a file that appears when it is complete.
 
+    Args:
+        output: The file; None or `-` for standard output.
+        files: Those that are read.
+
     Raises:
-        CommandError: The file can't be written.
+        CommandError: The file can't be written, or is one of those.
     """
-    if output in (None, "-"):
+    if output is None or output == "-":
         yield sys.stdout
         return
+    if Path(output).exists() and any(Path(output).samefile(file) for file in files):
+        raise CommandError(f"{output} is the crawl's own file: choose another name")
     try:
         with (
-            PartFile(str(output)) as file,
+            PartFile(output) as file,
             file.part.open("w", encoding="utf-8", errors="replace", newline="") as stream,
         ):
             yield stream

@@ -15,7 +15,7 @@ from typing import Any, Final
 from attrs import Factory, define, frozen
 
 from keyapi_async.crawl.database import StoreError
-from keyapi_async.files import PartFile
+from keyapi_async.files import PartFile, is_one_of
 from keyapi_async.queries import ALL_REGIONS
 
 from . import charts, wording
@@ -219,24 +219,30 @@ def report(paths: Paths, output: str | os.PathLike[str], *, day: date | None = N
         day: The day looked at; by default the newest on which any list is complete.
 
     Raises:
-        StoreError: A file can't be read, or has no complete list; or jinja2 is missing.
+        StoreError: A file can't be read, has nothing of that day, or no complete list; the page
+            would replace it; or jinja2 is missing.
         OSError: The page can't be written.
     """
     template = _template()
     state = health(paths)
-    gathering = _gather(paths, day)
+    gathering = _gather(paths, day, output)
     text = "".join(template.generate(**_context(gathering, state)))
     with PartFile(output) as file:
         file.part.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _gather(paths: Paths, day: date | None) -> Gathering:
+def _gather(paths: Paths, day: date | None, output: str | os.PathLike[str]) -> Gathering:
     with Archive(paths) as archive:
+        if is_one_of(output, archive.paths):
+            raise StoreError(f"{output}: is the crawl's own file; choose another name")
         timelines = archive.timelines()
         looked_at = day or find_newest_day(timelines)
         if looked_at is None:
             names = ", ".join(map(str, archive.paths))
             raise StoreError(f"{names}: no list is complete yet; there is nothing to report")
+        if not any(looked_at in one.lists for one in timelines):
+            names = ", ".join(map(str, archive.paths))
+            raise StoreError(f"{names}: nothing was crawled on {looked_at}")
         gathering = Gathering(looked_at)
         regions = Regions(archive, timelines)
         there = [one for one in timelines if looked_at in one.lists or one.is_planned]

@@ -37,7 +37,6 @@ CREATE TABLE IF NOT EXISTS posted (
 )
 """
 _TAKE: Final = "INSERT OR IGNORE INTO posted VALUES (?, ?, ?, ?)"
-_RENEW: Final = "INSERT OR REPLACE INTO posted VALUES (?, ?, ?, ?)"
 _GIVE_BACK: Final = "DELETE FROM posted WHERE day = ? AND selection = ? AND address = ?"
 
 
@@ -74,7 +73,8 @@ async def post(movers: Movers, url: str, *, again: bool = False, always: bool = 
     moves.sort(key=lambda move: move.weight, reverse=True)
     message = _message(movers, moves[:TOP] if movers.top is None else moves, host)
     notes = Notes(movers.paths[0], url)
-    if not notes.take(movers.day, movers.selection, again=again):
+    is_first = notes.take(movers.day, movers.selection)
+    if not is_first and not again:
         return "sent before"
     problem, may_have_arrived = await _send(url, message)
     if problem:
@@ -82,7 +82,8 @@ async def post(movers: Movers, url: str, *, again: bool = False, always: bool = 
             raise WebhookError(
                 f"{problem}; it may have arrived all the same: --again sends it again"
             )
-        notes.give_back(movers.day, movers.selection)
+        if is_first:
+            notes.give_back(movers.day, movers.selection)
         raise WebhookError(problem)
     return "sent"
 
@@ -142,11 +143,9 @@ class Notes:
         self.path = Path(f"{file}-posted")
         self._url = hashlib.sha256(url.encode()).hexdigest()[:16]
 
-    def take(self, day: date | None, selection: str, *, again: bool) -> bool:
+    def take(self, day: date | None, selection: str) -> bool:
         """Note that a message is about to be sent; False if that was noted before."""
-        return (
-            self._change(_RENEW if again else _TAKE, (*self._key(day, selection), time.time())) > 0
-        )
+        return self._change(_TAKE, (*self._key(day, selection), time.time())) > 0
 
     def give_back(self, day: date | None, selection: str) -> None:
         """The message was not sent after all."""

@@ -208,3 +208,19 @@ def test_it_is_posted_once(run: Run, webhook: list[tuple[int, Any]]) -> None:
 def test_the_address_is_struck_out_of_messages(run: Run, webhook: list[tuple[int, Any]]) -> None:
     code, _, err = run("movers t.sqlite --region", os.environ["KEYAPI_WEBHOOK"])
     assert (code, err) == (2, "keyapi: --region must be in these files: US, not '***'\n")
+
+
+@pytest.mark.parametrize("command", ["movers t.sqlite", "history t.sqlite a", "report t.sqlite"])
+def test_no_output_replaces_the_crawl(run: Run, path: Path, command: str) -> None:
+    before = path.read_bytes()
+    code, out, err = run(f"{command} -o t.sqlite")
+    assert (code, out) == (1, "")
+    assert "t.sqlite" in err
+    assert "is the crawl's own file" in err
+    assert path.read_bytes() == before
+
+
+def test_a_day_that_was_not_crawled_makes_no_report(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("report t.sqlite -o r.html --day 2026-01-01")
+    assert (code, "nothing was crawled on 2026-01-01" in err) == (1, True)
+    assert not (tmp_path / "r.html").exists()

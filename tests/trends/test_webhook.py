@@ -88,6 +88,15 @@ async def test_one_message_for_each_day_and_selection(path: Path) -> None:
     assert b"s3cret" not in notes
 
 
+async def test_a_repetition_that_fails_takes_nothing_back(path: Path) -> None:
+    async with receiving(200, web.Response(status=404)) as receiver:
+        assert await trends.post(trends.movers(path), receiver.url) == "sent"
+        with pytest.raises(trends.WebhookError, match="404"):
+            await trends.post(trends.movers(path), receiver.url, again=True)
+        assert await trends.post(trends.movers(path), receiver.url) == "sent before"
+        assert len(receiver.messages) == 1
+
+
 async def test_a_quiet_day_is_not_told(path: Path) -> None:
     add_day(path, day(3), {US: Listing("cab")})
     async with receiving() as receiver:

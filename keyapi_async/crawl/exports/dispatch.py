@@ -11,7 +11,7 @@ from typing import Final, TextIO
 
 from keyapi_async.crawl.database import Database, StoreError, reading
 from keyapi_async.errors import ParameterError
-from keyapi_async.files import PartFile
+from keyapi_async.files import PartFile, is_one_of
 
 from .lake import write_lake
 from .lines import json_lines
@@ -75,7 +75,7 @@ def _write(
     if write is None:
         allowed = f"a name that ends in one of {' '.join(_WRITERS)}, or in / for a folder"
         raise ParameterError("output", path.name, allowed)
-    if path.exists() and any(path.samefile(db.path) for db in dbs):
+    if is_one_of(path, (db.path for db in dbs)):
         raise StoreError(f"{path}: is the crawl's own file; choose another name")
     return write(dbs, path, selection, meter)
 
