@@ -41,6 +41,13 @@ class DrivenClockLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._let_go)
         return future
 
+    async def shutdown_default_executor(self, *args: Any) -> None:
+        self.held += 1  # it waits for threads, with a time-out of its own
+        try:
+            await super().shutdown_default_executor(*args)
+        finally:
+            self.held -= 1
+
     def _let_go(self, _: object) -> None:
         self.held -= 1
 

@@ -36,6 +36,8 @@ async def serve(
     finally:
         for site in runner.sites:
             await site.stop()
+        for _ in range(5):  # what was accepted just now is a connection by then
+            await asyncio.sleep(0)
         # A graceful shutdown would wait for stalled requests.
         for connection in server.connections:
             if connection.transport is not None:
