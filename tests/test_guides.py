@@ -76,7 +76,7 @@ def sandbox(monkeypatch):
 @pytest.mark.parametrize("example", EXAMPLES, ids=str)
 def test_every_example_runs(example, sandbox, keyapi_sandbox, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    code = compile(example.text, example.guide, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    code = compile(example.text, f"<{example}>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
     async def run():
         async with KeyAPIClient() as client:
