@@ -61,10 +61,10 @@ class PartFile:
             self.part.unlink(missing_ok=True)
 
 
-def is_one_of(output: str | os.PathLike[str], paths: Iterable[Path]) -> bool:
+def is_one_of(output: str | os.PathLike[str], paths: Iterable[str | os.PathLike[str]]) -> bool:
     """Whether a file to be written is one of those that are read."""
     path = Path(output)
-    return path.exists() and any(one.exists() and path.samefile(one) for one in paths)
+    return path.exists() and any(Path(one).exists() and path.samefile(one) for one in paths)
 
 
 def _create_beside(path: Path, *, hidden: bool) -> Path:

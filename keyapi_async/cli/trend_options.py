@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Annotated, Any, TextIO, TypeAlias
 
 import attrs
@@ -15,7 +14,7 @@ from cyclopts import Parameter, convert
 
 from keyapi_async.cli.failures import CommandError
 from keyapi_async.cli.options import FILTERS, SEVERAL, reads
-from keyapi_async.crawl import PartFile
+from keyapi_async.crawl import PartFile, is_one_of
 
 
 def _day_or_age(text: str) -> date | timedelta:
@@ -66,7 +65,7 @@ def writing_text(output: str | None, files: Iterable[str]) -> Iterator[TextIO]:
     if output is None or output == "-":
         yield sys.stdout
         return
-    if Path(output).exists() and any(Path(output).samefile(file) for file in files):
+    if is_one_of(output, files):
         raise CommandError(f"{output} is the crawl's own file: choose another name")
     try:
         with (

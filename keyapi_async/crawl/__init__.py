@@ -1,6 +1,6 @@
 """Bulk crawls: a plan of many lists, fetched side by side, streamed or stored exactly once."""
 
-from keyapi_async.files import PartFile
+from keyapi_async.files import PartFile, is_one_of
 
 from .crawl_file import CrawlFile, Summary
 from .crawler import Crawl, CrawlOptions, crawl, crawl_to, expect
@@ -33,6 +33,7 @@ __all__ = [
     "expect",
     "export_files",
     "grid",
+    "is_one_of",
     "query_json",
     "query_text",
     "read_plan",
