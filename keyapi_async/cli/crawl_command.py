@@ -67,10 +67,10 @@ def crawl(  # noqa: D417 - the options say what they are
         if typed:
             reason = "--resume takes plan and limits from the file"
             raise CommandError(f"{reason}: leave out {' '.join(typed)}", USAGE)
-    asked: Any = attrs.asdict(limits) | attrs.asdict(continuation)
+    asked: Any = attrs.asdict(limits) | attrs.asdict(continuation) | {"shard": choice.shard}
     file = target.output if target.resume is None else target.resume
     if choice.print_plan:
-        for query in plan or ():
+        for query in crawls.take_shard(plan or (), choice.shard, details=limits.details):
             show(crawls.query_json(query))
     elif target.simulate:
         _simulate(plan, file, asked)
@@ -192,7 +192,9 @@ def _announce(path: Path, progress: Progress) -> list[str]:
     if progress.failed:
         done += f" and {progress.failed} failed (--retry-failed tries them again)"
     message = f"{name}: {lists}"
-    if not progress.pending:
+    if not progress.queries:
+        message = f"{name}: this shard has no list of the plan; nothing to do"
+    elif not progress.pending:
         message = f"{name} is finished: {done}; nothing to do (--fresh-within fetches anew)"
     elif not progress.is_new:
         paid = f"{count(progress.pages_before, 'page')} ({progress.pages_before * 2} credits)"

@@ -13,7 +13,7 @@ from cyclopts import Group, Parameter
 from keyapi_async.cli.failures import USAGE, CommandError, option
 from keyapi_async.cli.options import Age, File, Flag, Quiet, Verbose, Whole, reads
 from keyapi_async.cli.query_options import LISTS, known_values
-from keyapi_async.crawl import Plan, grid, read_plan
+from keyapi_async.crawl import Plan, Shard, grid, read_plan
 
 PLAN = Group.create_ordered("Plan")
 STORE = Group.create_ordered("Store")
@@ -31,6 +31,13 @@ def _details(text: str) -> str | int:
     return int(number)
 
 
+def _shard(text: str) -> Shard:
+    number, count = map(int, text.split("/"))
+    if not 1 <= number <= count:
+        raise ValueError
+    return number, count
+
+
 @Parameter(name="*", group=PLAN)
 @frozen(kw_only=True, eq=False, repr=False)
 class Choice:
@@ -42,6 +49,11 @@ class Choice:
     """Every industry known; with --industry-id nothing, also the list without a filter."""
     input: Annotated[File | None, Parameter(alias="-i")] = None
     """A file of queries, a JSON object a line, like {"endpoint": "music"}; `-` is stdin."""
+    shard: Annotated[
+        Shard | None,
+        reads("a part such as 2/8, from 1/8 to 8/8", _shard, metavar="I/N"),
+    ] = None
+    """Only part I of N, each into a file of its own; a list's part is always the same."""
     print_plan: Flag = False
     """Print the queries as -i takes them, and exit."""
 

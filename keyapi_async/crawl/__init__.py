@@ -8,7 +8,7 @@ from .database import StoreError
 from .exports import Exported, Selection, export_files
 from .jobs import CrawlError, FailedQuery, Progress, Record
 from .outage import OutageError
-from .plan import Expectation, Plan, grid, query_json, query_text, read_plan
+from .plan import Expectation, Plan, Shard, grid, query_json, query_text, read_plan, take_shard
 from .snapshots import PlanChangedError
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Progress",
     "Record",
     "Selection",
+    "Shard",
     "StoreError",
     "Summary",
     "crawl",
@@ -37,4 +38,5 @@ __all__ = [
     "query_json",
     "query_text",
     "read_plan",
+    "take_shard",
 ]

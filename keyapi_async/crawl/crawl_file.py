@@ -214,7 +214,10 @@ def _find(db: Database, snapshot: int | None) -> StoredSnapshot:
 
 
 def _summarize(db: Database, snapshot: StoredSnapshot) -> Summary:
-    (counts,) = db.rows(_COUNTS.format(complete=COMPLETE), snapshot.number)
+    (row,) = db.rows(_COUNTS.format(complete=COMPLETE), snapshot.number)
+    counts = dict(row)
+    if not counts["queries"]:  # a shard without a list
+        counts["finished_at"] = snapshot.started_at
     runs = [dict(row) for row in db.rows("SELECT * FROM runs WHERE snapshot = ?", snapshot.number)]
     sums = {name: sum(run[name] for run in runs) for name in USAGE_COUNTS}
     # What was under way when a run was killed may have been billed without a trace in the file.
@@ -227,7 +230,7 @@ def _summarize(db: Database, snapshot: StoredSnapshot) -> Summary:
         runs=len(runs),
         seconds=sum((run["ended_at"] or run["seen_at"]) - run["started_at"] for run in runs),
         failures=tuple(_incomplete(db, snapshot.number, "AND l.state = 'failed'", MAX_FAILURES)),
-        **dict(counts),
+        **counts,
         **sums,
     )
 

@@ -19,7 +19,7 @@ from keyapi_async.queries import Query
 from .crawl_file import Summary, summarize
 from .database import Database, StoreError, is_begun, parsing, reading, writing
 from .jobs import NEW_DETAILS, Clock, CrawlError, Job, Options, Progress, Record
-from .plan import Expectation, check_plan, expect_jobs, pages_left
+from .plan import Expectation, Plan, Shard, check_plan, expect_jobs, pages_left, take_shard
 from .sinks import FileSink, StreamSink
 from .snapshots import Decision, Request, carry_out, check_seconds, decide
 from .store import Store, read_lists
@@ -48,6 +48,8 @@ class CrawlOptions(TypedDict, total=False):
             earlier; else go on with it.
         daily: Begin a new snapshot on each calendar day: True for the machine's time zone, or
             the name of another, such as `Europe/Berlin`.
+        shard: Crawl only this part of the plan, such as `(2, 8)`, the second of eight; see
+            `take_shard`. Not for a plan that comes from the file, which is its part already.
     """
 
     max_items: int | None
@@ -57,6 +59,7 @@ class CrawlOptions(TypedDict, total=False):
     retry_failed: bool
     fresh_within: float | None
     daily: bool | str | None
+    shard: Shard | None
 
 
 class _RunOptions(CrawlOptions, total=False):
@@ -204,9 +207,22 @@ def make_request(plan: Iterable[Query[Any]] | None, options: CrawlOptions) -> Re
     given: dict[str, Any] = {**options}
     names = [attribute.name for attribute in attrs.fields(Options)]
     wanted = Options(**{name: given.pop(name) for name in names if name in given})
-    if plan is None and wanted == Options():
-        return Request(**given)  # with the options of the file
-    return Request(plan=plan, options=wanted, **given)
+    shard = given.pop("shard", None)
+    if plan is not None:
+        queries = _take_some(plan, shard, wanted)
+        return Request(plan=queries, options=wanted, **given)
+    if shard is not None:
+        allowed = "None, without a plan: that of the file is its part already"
+        raise ParameterError("shard", shard, allowed)
+    # With the options of the file, unless some are given.
+    return Request(options=None if wanted == Options() else wanted, **given)
+
+
+def _take_some(plan: Iterable[Query[Any]], shard: Shard | None, options: Options) -> Plan:
+    whole = check_plan(plan)
+    if not whole:
+        raise ParameterError("plan", whole, "of at least one query: there is nothing to crawl")
+    return take_shard(whole, shard, details=options.details)
 
 
 async def crawl_to(
@@ -264,6 +280,7 @@ async def crawl(
     max_items: int | None = None,
     max_pages: int | None = None,
     details: str | int | None = None,
+    shard: Shard | None = None,
     keep_going: bool = False,
     wait_outage: float = WAIT_OUTAGE,
 ) -> AsyncGenerator[Record[Any], None]:
@@ -280,6 +297,7 @@ async def crawl(
         max_pages: The most pages to fetch of each list.
         details: Also the detail of hashtags and sounds, once per region and period: `"all"`, or
             a number: of that many at the top of each list.
+        shard: Only this part of the plan, such as `(2, 8)`, the second of eight; see `take_shard`.
         keep_going: Go on when a list fails, and raise `CrawlError` at the end.
         wait_outage: Seconds to wait for a server that is down. Default 600.
 
@@ -293,7 +311,7 @@ async def crawl(
     if details == NEW_DETAILS:
         raise ParameterError("details", details, "'all' or a number: only a file knows what is new")
     options = Options(max_items=max_items, max_pages=max_pages, details=details)
-    plan = check_plan(plan)
+    plan = take_shard(plan, shard, details=details)
     progress = Progress(
         queries=len(plan),
         pages_expected=sum(pages_left(Job(query=query), options) for query in plan),

@@ -5,6 +5,7 @@ Nothing here sends anything.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from collections.abc import Iterable, Mapping
@@ -17,11 +18,13 @@ from attrs import frozen
 from keyapi_async.budget import CREDITS_PER_REQUEST
 from keyapi_async.converter import wire_params
 from keyapi_async.errors import ParameterError
-from keyapi_async.queries import ENDPOINTS, ListQuery, Query
+from keyapi_async.queries import ENDPOINTS, ListQuery, Query, whole_number
 
 from .jobs import Job, Options
 
 Plan: TypeAlias = tuple[Query[Any], ...]
+Shard: TypeAlias = tuple[int, int]
+"""Which part of a plan, from 1, and the number of parts: `(2, 8)` is the second of eight."""
 
 
 # -- making plans ------------------------------------------------------------------------------
@@ -141,6 +144,62 @@ def _axis(name: str, value: Any) -> list[Any]:
     if not values:
         raise ParameterError(name, values, "at least one value: without any, the plan is empty")
     return values
+
+
+# -- parts of plans ----------------------------------------------------------------------------
+
+
+def take_shard(
+    plan: Iterable[Query[Any]], shard: Shard | None, *, details: str | int | None = None
+) -> Plan:
+    """The queries of one part of a plan; the parts share none and are together the whole.
+
+    A query's part follows from the query and the number of parts alone, in every process and
+    version of Python: whatever is added to the plan, the others stay where they are. With
+    `details`, what may share a detail (all of an endpoint, region and period) is in one part:
+    the parts are then less even.
+
+    Args:
+        plan: The whole plan.
+        shard: Which part, and of how many, such as `(2, 8)`; None for the whole.
+        details: As for the crawl.
+
+    Returns:
+        The queries; of a small plan perhaps none.
+
+    Raises:
+        ParameterError: Something in the plan is no query, or a value can't be right.
+
+    Example:
+        >>> plan = grid("hashtags", region=["US", "GB", "DE"])
+        >>> sum(len(take_shard(plan, (part, 2))) for part in (1, 2))
+        3
+    """
+    queries, by_detail = check_plan(plan), Options(details=details).details is not None
+    if shard is None:
+        return queries
+    number, count = _check_shard(shard)
+    return tuple(one for one in queries if _hash(one, by_detail=by_detail) % count == number - 1)
+
+
+def _check_shard(shard: Shard) -> Shard:
+    try:
+        number, count = shard
+        count = whole_number("shard", count, 1)
+        return whole_number("shard", number, 1, count), count
+    except (TypeError, ValueError):
+        allowed = "two whole numbers: which part, from 1, and of how many, such as (2, 8)"
+        raise ParameterError("shard", shard, allowed) from None
+
+
+def _hash(query: Query[Any], *, by_detail: bool) -> int:
+    """A number that is the same for all that must be in the same part, in every process."""
+    mine: Any = query
+    detail = mine.detail_query if isinstance(query, ListQuery) else query
+    key = query.cache_key
+    if by_detail and detail is not None:
+        key = f"{detail.path} {mine.region} {mine.period}"
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8])
 
 
 # -- what it should cost -----------------------------------------------------------------------

@@ -6,21 +6,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
 import attrs
 from attrs import field, frozen
 
 from keyapi_async.converter import from_json
 from keyapi_async.errors import ParameterError
-from keyapi_async.queries import Query
 from keyapi_async.retry import to_float
 
 from .database import Database, StoreError, no_crawl
 from .jobs import Job, Options, find_details
-from .plan import Plan, check_plan, query_text
+from .plan import Plan, query_text
 from .store import (
     LOCAL,
     Key,
@@ -54,13 +53,6 @@ class PlanChangedError(StoreError):
     """The file holds a crawl of another plan, and `extend` was not set."""
 
 
-def _plan(queries: Iterable[Query[Any]] | None) -> Plan | None:
-    plan = None if queries is None else check_plan(queries)
-    if plan == ():
-        raise ParameterError("plan", plan, "of at least one query: there is nothing to crawl")
-    return plan
-
-
 def check_seconds(name: str, value: float) -> float:
     """Check a length of time.
 
@@ -88,7 +80,7 @@ class Request:
     """What is asked of a file.
 
     Attributes:
-        plan: The queries; None for those the file has.
+        plan: The queries, none perhaps; None for those the file has.
         options: What is wanted of each list; None for what the file says.
         extend: Let a changed plan, or changed options, replace the file's.
         retry_failed: Try failed queries again.
@@ -99,7 +91,7 @@ class Request:
         ParameterError: A value can't be right.
     """
 
-    plan: Plan | None = field(default=None, converter=_plan)
+    plan: Plan | None = None
     options: Options | None = None
     extend: bool = False
     retry_failed: bool = False

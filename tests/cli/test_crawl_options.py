@@ -86,6 +86,14 @@ def test_simulate_tells_what_it_takes_and_needs_no_key(line: str, told: str, run
         ("hashtags --details top -s", "--details: must be new, all or top:N such as top:20, not"),
         ("hashtags --details top:0 -s", "--details: must be new, all or top:N"),
         ("hashtags --details some:1 -s", "--details: must be new, all or top:N"),
+        (
+            "hashtags --shard 0/8 -s",
+            "--shard: must be a part such as 2/8, from 1/8 to 8/8, not '0/",
+        ),
+        ("hashtags --shard 9/8 -s", "--shard: must be a part such as 2/8"),
+        ("hashtags --shard x -s", "--shard: must be a part such as 2/8"),
+        ("hashtags --shard 1/2/3 -s", "--shard: must be a part such as 2/8"),
+        ("--resume t.sqlite --shard 1/8", "the file: leave out --shard"),
         ("hashtags --daily=Mars/City -s", "--daily must be True (the machine's zone) or the name"),
         ("hashtags --resume t.sqlite", "--resume takes plan and limits from the file"),
         ("--resume t.sqlite -o u.sqlite", "--resume takes plan and limits from the file"),
@@ -154,3 +162,39 @@ def test_a_printed_plan_is_one_that_can_be_read(run: Run) -> None:
     assert run("crawl -i plan.jsonl --print-plan") == (0, out, "")
     code, _, err = run(f"{line} x --print-plan")
     assert (code, "--search-keyword says nothing about hashtags or videos" in err) == (2, True)
+
+
+def test_a_dry_run_and_a_printed_plan_show_the_shard_only(run: Run) -> None:
+    plan = "crawl hashtags videos --region US --region GB --period 7 --period 30"
+    code, whole, _ = run(f"{plan} --print-plan")
+    parts = [run(f"{plan} --print-plan --shard {number}/3")[1] for number in (1, 2, 3)]
+    assert code == 0
+    assert [part.count("\n") for part in parts] == [1, 5, 2]
+    assert sorted("".join(parts).splitlines()) == sorted(whole.splitlines())
+    told = [run(f"{plan} -s --shard {number}/3")[1].splitlines()[-1] for number in (1, 2, 3)]
+    assert [line.split(",")[0] for line in told] == ["1 query", "5 queries", "2 queries"]
+    # Where details are asked for, lists of one region and period stay together.
+    both = "crawl hashtags --region US --region GB --new-to-top-100 -i plan.jsonl --details all"
+    Path("plan.jsonl").write_text(run("crawl hashtags --region US --region GB --print-plan")[1])
+    shown = [run(f"{both} --print-plan --shard {number}/2")[1] for number in (1, 2)]
+    for region in ("US", "GB"):
+        assert sorted(part.count(f'"region": "{region}"') for part in shown) == [0, 2]
+
+
+def test_a_shard_without_a_list_is_a_good_end(run: Run, sandbox: Sandbox) -> None:
+    crawl = "crawl hashtags --region US"
+    (empty,) = [
+        part for part in ("1/2", "2/2") if not run(f"{crawl} --print-plan --shard {part}")[1]
+    ]
+    assert run(f"{crawl} --shard {empty} -s") == (
+        0,
+        "0 queries, about 0 pages, 0 credits if lists are as long as usual\n",
+        "",
+    )
+    told = "keyapi: t.sqlite: snapshot 1: this shard has no list of the plan; nothing to do\n"
+    for command in (f"{crawl} --shard {empty} -o t.sqlite", "crawl --resume t.sqlite"):
+        assert run(command) == (0, "", told)
+    assert run("export t.sqlite -o out.csv") == (0, "", "keyapi: out.csv: nothing new to write\n")
+    code, out, _ = run("status t.sqlite")
+    assert (code, "0 of 0 lists done" in out) == (0, True)
+    assert not sandbox.requests

@@ -186,15 +186,15 @@ def find_pages(dbs: Iterable[Database], selection: Selection) -> Iterator[FoundP
 
 
 def find_endpoints(dbs: Sequence[Database], selection: Selection) -> list[str]:
-    """The endpoints that are selected, and in some of the files.
+    """The endpoints that are selected, and in some of the files; none of empty shards.
 
     Raises:
-        StoreError: There is none, or a file can't be read.
+        StoreError: Crawled were others only, or a file can't be read.
     """
     known = {name for db in dbs for name in read_endpoints(db)}
     wanted = selection.endpoints or ENDPOINTS
     found = [name for name in ENDPOINTS if name in known and name in wanted]
-    if not found:
+    if known and not found:
         files = ", ".join(str(db.path) for db in dbs)
         raise StoreError(f"{files}: nothing to export: there is no {' or '.join(wanted)}")
     return found
