@@ -128,6 +128,7 @@ class SharedPace:
             reply = await self._reserve(reservation)
             self._guard.pace = reply.pace
             if reply.pause:
+                logger.warning("refused elsewhere: all calls pause for %.3g s", reply.pause)
                 self._guard.paused_until = loop.time() + reply.pause
                 return Slot(loop.time())
             if reply.room_in is None:
