@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
+import niquests
+import orjson
 
 from benchmarks import decode, peers
 from benchmarks.bodies import page
@@ -27,7 +29,9 @@ IN_FLIGHT = 8
 OURS = "keyapi_async"
 BARE = "aiohttp, read() alone"
 BY_HAND = "aiohttp + json.loads to a dict"
+ORJSON = "aiohttp + orjson to a dict"
 HTTPX = "httpx + pydantic"
+NIQUESTS = "niquests + orjson to a dict"
 DECODING = "aiohttp + keyapi_async's decoding"
 
 _PATH = HashtagsQuery.path
@@ -48,7 +52,7 @@ async def run() -> list[Table]:
         rounds = await _measure(server)
         limits = await _server_limits(server)
     session = [a - b for a, b in zip(rounds[OURS], rounds[DECODING], strict=True)]
-    names = [OURS, BY_HAND, HTTPX, BARE, DECODING]
+    names = [OURS, ORJSON, BY_HAND, NIQUESTS, HTTPX, BARE, DECODING]
     rows: list[tuple[object, ...]] = [
         (name, median(rounds[name]), spread(rounds[name]), ratio(rounds, name, BY_HAND))
         for name in names
@@ -78,6 +82,7 @@ async def _measure(server: Server) -> Rounds:
         KeyAPIClient("a-key", base_url=server.url, qps=math.inf) as client,
         aiohttp.ClientSession(headers=_HEADERS) as http,
         httpx.AsyncClient(headers=_HEADERS) as other,
+        niquests.AsyncSession(headers=_HEADERS) as third,
     ):
 
         async def bare() -> bytes:
@@ -87,6 +92,13 @@ async def _measure(server: Server) -> Rounds:
         async def by_hand() -> object:
             async with http.get(url, params=_QUERY) as response:
                 return json.loads(await response.read())
+
+        async def with_orjson() -> object:
+            return orjson.loads(await bare())
+
+        async def with_niquests() -> object:
+            response = await third.get(url, params=_QUERY)
+            return orjson.loads(response.content or b"")
 
         async def with_httpx() -> object:
             response = await other.get(url, params=_QUERY)
@@ -99,6 +111,8 @@ async def _measure(server: Server) -> Rounds:
             OURS: client.trending.hashtags,
             BARE: bare,
             BY_HAND: by_hand,
+            ORJSON: with_orjson,
+            NIQUESTS: with_niquests,
             HTTPX: with_httpx,
             DECODING: decoding,
         }

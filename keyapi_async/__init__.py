@@ -23,6 +23,7 @@ from .errors import (
     RateLimitError,
     RequestTimeoutError,
     ServerError,
+    ShareError,
     TransportError,
 )
 from .models import (
@@ -110,6 +111,7 @@ __all__ = [
     "ResponseCache",
     "RetryPolicy",
     "ServerError",
+    "ShareError",
     "Sound",
     "SoundDetail",
     "StopReason",

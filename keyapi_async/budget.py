@@ -22,6 +22,8 @@ class CreditBudget:
     What may have been billed counts as spent. What is only queued counts nothing: credits are
     reserved when an attempt is about to be sent.
 
+    Given to a client with `share=`, one with `per` is one budget for all processes that share.
+
     Args:
         credits: Never spend more.
         per: Seconds of a rolling window that `credits` are for; by default, for good.
@@ -39,22 +41,32 @@ class CreditBudget:
         self.per = per
         self._reserved = 0
         self._committed = 0
+        self._shared_remaining = credits
         self._entries: deque[tuple[float, int]] = deque()
         self._waiters: dict[asyncio.Future[None], asyncio.AbstractEventLoop] = {}
         self._lock = threading.Lock()
 
     @property
     def remaining(self) -> int:
-        """Credits that may be spent now; those of requests under way are not among them."""
+        """Credits that may be spent now; those of requests under way are not among them.
+
+        Of a budget that processes share, as it was when this one last sent a request.
+        """
         with self._lock:
             self._roll()
-            return max(self.credits - self._committed - self._reserved, 0)
+            left = max(self.credits - self._committed - self._reserved, 0)
+            return min(left, self._shared_remaining)
+
+    def note(self, remaining: int) -> None:
+        """Note what the processes that share it have left."""
+        self._shared_remaining = remaining
 
     def reset(self) -> None:
-        """Begin anew: forget what was spent."""
+        """Begin anew: forget what was spent (what other processes know of it, they still count)."""
         with self._lock:
             self._entries.clear()
             self._committed = 0
+            self._shared_remaining = self.credits
         self._wake()
 
     def __repr__(self) -> str:

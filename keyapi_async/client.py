@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 from .budget import CreditBudget
 from .cache import Cache, ResponseCache, SharedCache
 from .errors import ConfigurationError, ParameterError, excerpt
-from .pacing import Pacer
+from .guard import Guard
+from .pacing import LentLimiter, Limit, OwnPace, Pacer
 from .pool import Pool
 from .retry import RetryPolicy, to_float
 from .session import CallOptions, Session
@@ -26,6 +27,8 @@ from .usage import RequestEvent, Usage
 
 if TYPE_CHECKING:
     import aiohttp
+
+    from .shared_state import Store
 
 DEFAULT_BASE_URL = "https://api.keyapi.ai"
 
@@ -44,9 +47,13 @@ class KeyAPIClient:
         qps: The most requests per second; `math.inf` switches pacing off. Default 10.
         adaptive: Step down on repeated 429s and climb back. Default True.
         margin: Share of `qps` left unused for the jitter of the path. Default 0.03.
-        limiter: Entered (`async with`) for each attempt instead of pacing by `qps`, to share one
-            limit between clients or machines; `qps`, `margin` and `adaptive` then don't matter.
-            A 429 still pauses this client.
+        limiter: Entered (`async with`) for each attempt instead of pacing by `qps`, and left when
+            the attempt has ended; `qps`, `margin` and `adaptive` then don't matter. What it raises
+            on entering reaches the caller, and nothing is sent. A 429 still pauses this client.
+        share: `file:PATH` (made if it isn't there) or `redis://HOST`: all processes that name it
+            with the same key have one pace, one pause and, where `max_credits` is a `CreditBudget`
+            with `per`, one budget. Of differing `qps` or budgets the smaller holds. Redis takes
+            `pip install 'keyapi-async[redis]'`.
         timeout: Seconds for one attempt; waiting for its slot is not counted. Default 30.
         retry: When to try again.
         max_credits: Never spend more than this in this client's life, or a `CreditBudget`; what
@@ -77,6 +84,7 @@ class KeyAPIClient:
         adaptive: bool = True,
         margin: float = 0.03,
         limiter: AbstractAsyncContextManager[Any] | None = None,
+        share: str | None = None,
         timeout: float = 30.0,
         retry: RetryPolicy = _DEFAULT_RETRY,
         max_credits: int | CreditBudget | None = None,
@@ -94,19 +102,24 @@ class KeyAPIClient:
             or _number("margin", margin, "from 0 to below 1", low=0.0, below=1.0)
             or _call_problem(timeout=timeout, retry=retry, max_credits=max_credits, cache=cache)
             or _hook_problem(limiter, session, trace_configs, on_event)
+            or _share_problem(share, qps, limiter)
         )
+        url = "" if problem else url.rstrip("/")
+        budget = None if problem else _budget(max_credits)
+        store: Store | None = None
+        if share is not None and not problem:
+            store, problem = _open_store(share, key, url)
         if problem:
-            # Or tracebacks that show local variables would show the key, or the URL's password.
-            api_key = key = base_url = url = ""
+            # Or tracebacks that show local variables would show the key, or a URL's password.
+            api_key = key = base_url = url = share = ""
             raise ConfigurationError(problem)
-        url = url.rstrip("/")
         transport = Transport(api_key=key, base_url=url, http=session, trace_configs=trace_configs)
-        pacer = Pacer(qps, margin=margin, adaptive=adaptive, limiter=limiter)
+        pacer = _pacer(qps, limiter, store, margin=margin, adaptive=adaptive, budget=budget)
         pool = Pool(transport, pacer, on_event)
         options = CallOptions(timeout=timeout, retry=retry, cache=_share(cache, pool))
         self._qps = qps
         self._allow_unknown = allow_unknown
-        self._set_up(Session(pool, options, budget=_budget(max_credits)))
+        self._set_up(Session(pool, options, budget=budget))
 
     def _set_up(self, session: Session) -> None:
         self._session = session
@@ -265,6 +278,50 @@ def _hook_problem(limiter: object, session: object, trace_configs: object, on_ev
     if session is not None and trace_configs:
         return "trace_configs goes with the client's own session: give it to yours instead"
     return ""
+
+
+def _share_problem(share: object, qps: float, limiter: object) -> str:
+    """What is wrong with sharing a pace, if something is."""
+    if share is None:
+        return ""
+    if limiter is not None:
+        return "share and limiter exclude each other: both say how fast requests leave"
+    return "share needs a pace: qps can't be math.inf" if math.isinf(qps) else ""
+
+
+def _open_store(share: str, key: str, url: str) -> tuple[Store | None, str]:
+    """What is shared, or what is wrong with it."""
+    # Here and not above: few need it.
+    from .sharing import open_store, share_name  # noqa: PLC0415
+
+    try:
+        return open_store(share, share_name(key, url)), ""
+    except ConfigurationError as error:
+        return None, str(error)
+
+
+def _pacer(
+    qps: float,
+    limiter: AbstractAsyncContextManager[Any] | None,
+    store: Store | None,
+    *,
+    margin: float,
+    adaptive: bool,
+    budget: CreditBudget | None,
+) -> Pacer:
+    rate = qps if limiter is None else math.inf
+    guard = Guard(ceiling=rate, pace=rate)
+    limit: Limit
+    if limiter is not None:
+        limit = LentLimiter(limiter)
+    elif store is not None:
+        from .sharing import SharedPace  # noqa: PLC0415
+
+        rolling = budget if budget is not None and budget.per is not None else None
+        limit = SharedPace(store, guard, margin=margin, adaptive=adaptive, budget=rolling)
+    else:
+        limit = OwnPace(guard, margin)
+    return Pacer(guard, limit, adaptive=adaptive)
 
 
 def _budget(max_credits: int | CreditBudget | None) -> CreditBudget | None:

@@ -129,6 +129,10 @@ class RequestTimeoutError(TransportError):
     """One attempt took longer than the client's `timeout`."""
 
 
+class ShareError(TransportError):
+    """What processes share (`share=`) can't be reached. Nothing was sent."""
+
+
 class InvalidResponseError(KeyAPIError):
     """The answer is not what KeyAPI documents.
 

@@ -1,7 +1,7 @@
-"""How fast requests leave: aiolimiter's pace, the pause all calls share, and the guard.
+"""How fast requests leave: the queue for slots, and what gives them.
 
-The limit of KeyAPI is not documented, so the configured rate is a guess. The guard keeps a wrong
-guess from being punished over and over: it steps down after repeated 429s and climbs back.
+A pace of our own is aiolimiter's; a limiter that was lent, or a pace shared with other processes,
+takes its place.
 """
 
 from __future__ import annotations
@@ -11,80 +11,31 @@ import heapq
 import itertools
 import logging
 import math
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from aiolimiter import AsyncLimiter
-from attrs import define, frozen
+from attrs import frozen
+
+from .guard import MIN_PAUSE, Guard, Refusal
+
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
 
 logger = logging.getLogger("keyapi_async")
 
-RELAPSE = 10.0
-"""A refusal within so many seconds after a pause is more than a stray one: the pace is cut."""
-QUIET = 4.0
-"""Seconds without a refusal before the pace goes up; doubled when going up is punished."""
-MAX_QUIET = 60.0
-RAISE = 1.07
-MIN_PAUSE = 0.1
-MIN_PACE = 1.0
-"""No cut goes below: the pauses themselves slow it down to that."""
+LATE: Final = 0.001
+"""Seconds by which asyncio's timers are late."""
 
 
-def cut_after(seconds: float) -> float:
-    """What is left of the pace when it is refused so many seconds after a pause.
+def catch_up(pace: float, margin: float) -> float:
+    """Seconds' worth of missed slots that may be made up for, at that pace.
 
-    Servers allow a short burst, and then what the limit is: the sooner it is used up, the
-    further is the pace above the limit.
+    A burst of what a timer is late by costs no server's limit anything. At hundreds of requests
+    a second, a stall of the event loop costs many slots: there it is more, but less than what the
+    margin leaves unused, so that no second ever has more than the limit.
     """
-    return min(0.4 + 0.5 * seconds, 0.9)
-
-
-@define(eq=False, repr=False)
-class Guard:
-    """Finds a pace the server tolerates. Pure: time is an argument.
-
-    Attributes:
-        ceiling: The configured rate, never passed.
-        pace: The rate of the moment.
-        changed_at: When the pace last changed or was last refused.
-        quiet: Seconds without a refusal before the next raise.
-        probing: Whether the last change was a raise.
-    """
-
-    ceiling: float
-    pace: float
-    changed_at: float = -math.inf
-    quiet: float = QUIET
-    probing: bool = False
-
-    def refused(self, now: float, resumed_at: float, *, first: bool) -> bool:
-        """Note a 429 of a request sent after the last pause. True if the pace was cut.
-
-        Args:
-            now: The time.
-            resumed_at: When the last pause ended; minus infinity if there was none.
-            first: Whether it was the first request after the pause: then the server is still
-                refusing everything, which tells nothing about the pace.
-        """
-        since = now - resumed_at
-        punished = self.probing and now - self.changed_at <= RELAPSE
-        self.changed_at = now
-        self.probing = False
-        if punished:
-            self.quiet = min(self.quiet * 2, MAX_QUIET)
-        elif first or since > RELAPSE:
-            return False
-        self.pace = max(self.pace * cut_after(since), min(MIN_PACE, self.pace))
-        return True
-
-    def climb(self, now: float) -> bool:
-        """Raise the pace by a step if it has been quiet long enough. True if it was raised."""
-        if self.pace >= self.ceiling or now - self.changed_at < self.quiet:
-            return False
-        self.pace = min(self.pace * RAISE, self.ceiling)
-        self.changed_at = now
-        self.probing = True
-        return True
+    return max(LATE, min(pace * 25e-6, 0.8 * margin))
 
 
 @frozen(eq=False, repr=False)
@@ -93,40 +44,154 @@ class Slot:
 
     Attributes:
         at: When it was given, by the loop's clock.
-        number: Its number since the last pause, from 1.
+        is_first: Whether it was the first after a pause.
+        reservation: What names the credits reserved with it; None if none were.
     """
 
     at: float
-    number: int
+    is_first: bool = False
+    reservation: str | None = None
+
+
+class Limit(Protocol):
+    """What gives slots.
+
+    Attributes:
+        pace: Requests per second of the moment; None if nobody can tell.
+        is_transferable: Whether one call may use the slot that was given to another.
+    """
+
+    @property
+    def pace(self) -> float | None: ...  # noqa: D102 - see the class
+    @property
+    def is_transferable(self) -> bool: ...  # noqa: D102
+
+    async def acquire(self) -> Slot:
+        """Wait until one request may be sent."""
+        ...
+
+    async def release(self, slot: Slot, *, free: bool) -> None:
+        """Note that its request has ended, and whether it has cost nothing."""
+        ...
+
+    async def refused(self, refusal: Refusal) -> None:
+        """Take over what the guard made of a 429."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what is open."""
+        ...
+
+
+class OwnPace:
+    """A pace of this client's own.
+
+    Args:
+        guard: Tells the pace.
+        margin: Share of it left unused.
+    """
+
+    is_transferable = True
+
+    def __init__(self, guard: Guard, margin: float) -> None:
+        self._guard = guard
+        self._margin = margin
+        self._bucket_pace = guard.pace
+        self._limiter = None if math.isinf(guard.pace) else self._bucket()
+        self._last = -math.inf
+
+    @property
+    def pace(self) -> float:
+        """Requests per second."""
+        return self._guard.pace
+
+    async def acquire(self) -> Slot:
+        """Wait for the next slot."""
+        loop = asyncio.get_running_loop()
+        if self._limiter is not None:
+            await self._limiter.acquire()
+            if self._guard.climb(loop.time()):
+                self._limiter = self._bucket()
+                await self._limiter.acquire()  # the free first slot of the new one is this one
+        now = loop.time()
+        is_first = self._last < self._guard.paused_until <= now
+        self._last = now
+        return Slot(now, is_first=is_first)
+
+    async def refused(self, refusal: Refusal) -> None:  # noqa: ARG002 - the guard knows
+        """Go on at the guard's pace."""
+        if self._guard.pace != self._bucket_pace:
+            self._limiter = self._bucket()
+
+    async def release(self, slot: Slot, *, free: bool) -> None:
+        """Nothing is held."""
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def _bucket(self) -> AsyncLimiter:
+        # Not at the top: it takes a while to load, and this is the one place.
+        from aiolimiter import AsyncLimiter  # noqa: PLC0415
+
+        pace = self._bucket_pace = self._guard.pace
+        rate = (1 - self._margin) * pace
+        # aiolimiter's plain N per second would let up to 2N through in the first.
+        burst = 1 + catch_up(pace, self._margin) * pace
+        return AsyncLimiter(burst, burst / rate)
+
+
+class LentLimiter:
+    """A limiter of the program's own, entered for each attempt.
+
+    Args:
+        limiter: What to enter.
+    """
+
+    pace = None
+    is_transferable = False
+    """It may hold for the task that entered it."""
+
+    def __init__(self, limiter: AbstractAsyncContextManager[Any]) -> None:
+        self._limiter = limiter
+
+    async def acquire(self) -> Slot:
+        """Enter it."""
+        await self._limiter.__aenter__()
+        return Slot(asyncio.get_running_loop().time())
+
+    async def release(self, slot: Slot, *, free: bool) -> None:  # noqa: ARG002
+        """Leave it."""
+        try:
+            await self._limiter.__aexit__(None, None, None)
+        except Exception:
+            logger.exception("the limiter failed after a request; its answer is kept")
+
+    async def refused(self, refusal: Refusal) -> None:
+        """It keeps its own pace."""
+
+    async def close(self) -> None:
+        """It is the program's."""
 
 
 class Pacer:
     """Gives each attempt its slot: the highest priority first, then first come, first served.
 
     Args:
-        qps: Most requests per second; `math.inf` for no pace at all.
-        margin: Share of `qps` left unused, for the jitter of the path to the server.
+        guard: Pauses, and the pace of the moment.
+        limit: Where slots come from.
         adaptive: Whether repeated 429s lower the pace.
-        limiter: Takes the place of `qps`; entered for each attempt.
+
+    Attributes:
+        on_pause: Called when a pause begins.
     """
 
-    def __init__(
-        self,
-        qps: float,
-        *,
-        margin: float,
-        adaptive: bool,
-        limiter: AbstractAsyncContextManager[Any] | None = None,
-    ) -> None:
-        self.paused_until = -math.inf
-        self._margin = margin
-        self._shared = limiter
-        unpaced = limiter is not None or math.isinf(qps)
-        self._guard = None if unpaced else Guard(ceiling=qps, pace=qps)
+    def __init__(self, guard: Guard, limit: Limit, *, adaptive: bool) -> None:
+        self.on_pause: Callable[[], None] = _nothing
+        self._guard = guard
+        self._limit = limit
         self._adaptive = adaptive
-        self._limiter = self._bucket(self._guard.pace) if self._guard else None
-        self._slots = 0
         # aiolimiter lets a newcomer overtake a waiter that is just waking: one at a time asks it.
+        # A share is asked for one slot at a time, too: the next goes to who is first by then.
         self._is_asking = False
         self._queue: list[tuple[float, int, asyncio.Future[Slot | None]]] = []
         self._tickets = itertools.count()
@@ -134,9 +199,12 @@ class Pacer:
     @property
     def pace(self) -> float | None:
         """Requests per second allowed at the moment; None where a limiter rules."""
-        if self._shared is not None:
-            return None
-        return self._guard.pace if self._guard else math.inf
+        return self._limit.pace
+
+    @property
+    def paused_until(self) -> float:
+        """When the last pause ended, or ends, by the loop's clock."""
+        return self._guard.paused_until
 
     def pause_left(self) -> float:
         """Seconds until the pause is over."""
@@ -144,11 +212,8 @@ class Pacer:
 
     def least_wait(self, priority: float) -> float:
         """Seconds that a call of that priority waits at least: for a pause, for those before it."""
-        pause = self.pause_left()
-        if self._guard is None:
-            return pause
         ahead = sum(-place >= priority and not grant.done() for place, _, grant in self._queue)
-        return pause + ahead / self._guard.ceiling
+        return self.pause_left() + ahead / self._guard.ceiling
 
     async def acquire(self, priority: float = 0.0) -> Slot:
         """Wait for the permission to send one request; `release` gives it back."""
@@ -160,7 +225,7 @@ class Pacer:
         try:
             slot = await self._next_slot()
             # Whoever came meanwhile and goes first takes it, and we ask for another.
-            while self._shared is None and self._first_priority() > priority:
+            while self._limit.is_transferable and self._first_priority() > priority:
                 self._give(slot)
                 slot = await self._next_slot()
             return slot
@@ -179,13 +244,8 @@ class Pacer:
                 if slot is None:
                     self._stop_asking()
                 else:
-                    self._pass_on(slot)
+                    await self.give_back(slot)
             raise
-
-    def _pass_on(self, slot: Slot) -> None:
-        """Give the first in the queue a slot that nobody used, unless a pause has begun."""
-        if self._first_priority() > -math.inf and not self.pause_left():
-            self._give(slot)
 
     def _first_priority(self) -> float:
         """That of the first in the queue; those who left it are dropped."""
@@ -204,38 +264,28 @@ class Pacer:
             self._is_asking = False
 
     async def _next_slot(self) -> Slot:
-        loop = asyncio.get_running_loop()
         while True:
             while (wait := self.pause_left()) > 0:  # noqa: ASYNC110 - it may grow
                 await asyncio.sleep(wait)
-            if self._shared is not None:
-                await self._shared.__aenter__()
-            elif self._limiter is not None:
-                await self._paced(self._limiter)
-            now = loop.time()
-            if now >= self.paused_until:
-                self._slots += 1
-                return Slot(now, self._slots)
-            if self._shared is not None:  # it came in a pause: give it back
-                await self._shared.__aexit__(None, None, None)
+            slot = await self._limit.acquire()
+            if not self.pause_left():
+                return slot
+            self.on_pause()  # it came in a pause, which another process may have begun
+            await self._limit.release(slot, free=True)
 
-    async def release(self) -> None:
-        """Tell a shared limiter that the request has ended."""
-        if self._shared is None:
-            return
-        try:
-            await self._shared.__aexit__(None, None, None)
-        except Exception:
-            logger.exception("the limiter failed after a request; its answer is kept")
+    async def release(self, slot: Slot, *, free: bool) -> None:
+        """Note that the request of a slot has ended, and whether it has cost nothing."""
+        await self._limit.release(slot, free=free)
 
     async def give_back(self, slot: Slot) -> None:
-        """Let somebody else have a slot that was not used."""
-        if self._shared is None:
-            self._pass_on(slot)
+        """Let somebody else have a slot that was not used, unless a pause has begun."""
+        is_wanted = self._limit.is_transferable and self._first_priority() > -math.inf
+        if is_wanted and not self.pause_left():
+            self._give(slot)
         else:
-            await self.release()
+            await self._limit.release(slot, free=True)
 
-    def refused(self, slot: Slot, retry_after: float | None, pause: float) -> float | None:
+    async def refused(self, slot: Slot, retry_after: float | None, pause: float) -> float | None:
         """Make every call wait after a 429.
 
         Args:
@@ -246,32 +296,23 @@ class Pacer:
         Returns:
             Seconds of the pause, or None if this 429 belongs to a pause already begun.
         """
-        now = asyncio.get_running_loop().time()
         # 0, or a date gone by, is no reason to go on without a pause.
-        until = now + max(retry_after or pause, min(pause, MIN_PAUSE))
-        if slot.at < self.paused_until:
-            if retry_after is not None:
-                self.paused_until = max(self.paused_until, until)
-            return None
-        resumed_at, self.paused_until = self.paused_until, until
-        self._slots = 0
-        if not self._guard or not self._adaptive:
-            return until - now
-        if self._guard.refused(now, resumed_at, first=slot.number == 1):
-            self._limiter = self._bucket(self._guard.pace)
+        wait = max(retry_after or pause, min(pause, MIN_PAUSE))
+        refusal = Refusal(
+            sent_at=slot.at, wait=wait, is_asked=retry_after is not None, is_first=slot.is_first
+        )
+        before, now = self._guard.pace, asyncio.get_running_loop().time()
+        is_new = self._guard.refused(now, refusal, adaptive=self._adaptive)
+        self.on_pause()
+        await self._limit.refused(refusal)
+        if self._guard.pace < before:
             logger.warning("refused again: pace cut to %.3g requests/s", self._guard.pace)
-        return until - now
+        return wait if is_new else None
 
-    def _bucket(self, pace: float) -> AsyncLimiter:
-        rate = (1 - self._margin) * pace
-        # One slot, and what wins back the millisecond by which timers are late; aiolimiter's
-        # plain N per second would let up to 2N through in the first.
-        burst = 1 + 0.001 * pace
-        return AsyncLimiter(burst, burst / rate)
+    async def close(self) -> None:
+        """Let go of what gives the slots."""
+        await self._limit.close()
 
-    async def _paced(self, limiter: AsyncLimiter) -> None:
-        await limiter.acquire()
-        now = asyncio.get_running_loop().time()
-        if self._adaptive and self._guard and self._guard.climb(now):
-            self._limiter = self._bucket(self._guard.pace)
-            await self._limiter.acquire()  # the free first slot of the new one is this one
+
+def _nothing() -> None:
+    """Nobody wants to know."""

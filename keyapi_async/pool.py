@@ -111,10 +111,12 @@ class Pool:
         self.closed = False
         self.pace_told = pacer.pace
         self.caches: set[ResponseCache] = set()
+        pacer.on_pause = self._end_hopeless
         self._on_event = on_event
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: dict[asyncio.Timeout, Call] = {}
-        self._refusal: RateLimitError | None = None
+        # Until one of our own is refused, a pause is one that another process had to begin.
+        self._refusal = RateLimitError("refused in a process that shares the pace", status=429)
         self._is_draining = False
         self._calls = 0
         self._idle = asyncio.Event()
@@ -173,6 +175,7 @@ class Pool:
         self.closed = True
         if loop is None or not loop.is_closed():
             self.end_waiting(ClientClosedError("the client was closed"))
+            await self.pacer.close()
             await self.transport.close()
         for cache in self.caches:
             await cache.close()
@@ -233,24 +236,26 @@ class Pool:
 
     # -- pauses --------------------------------------------------------------------------------
 
-    def pause(self, call: Call, refusal: RateLimitError, slot: Slot) -> float | None:
+    async def pause(self, call: Call, refusal: RateLimitError, slot: Slot) -> float | None:
         """Make every call wait after a 429, or end it where that is too long for it.
 
         Returns:
             Seconds of the pause, or None if this 429 belongs to a pause already begun.
         """
         self._refusal = copy.copy(refusal)
-        paused = self.pacer.refused(slot, refusal.retry_after, call.policy.pause)
-        for waiting, other in self._waiting.items():
-            if (verdict := self._too_long(other)) is not None:
-                self._end(waiting, other, verdict)
-        return paused
+        return await self.pacer.refused(slot, refusal.retry_after, call.policy.pause)
+
+    def _end_hopeless(self) -> None:
+        """End the calls that are waiting and that the pause is too long for."""
+        for waiting, call in self._waiting.items():
+            if (verdict := self._too_long(call)) is not None:
+                self._end(waiting, call, verdict)
 
     def _too_long(self, call: Call) -> KeyAPIError | None:
         """What ends a call that the pause is too long for, by its policy or its deadline."""
         left = self.pacer.pause_left()
         # Clock readings are off by less than a millisecond.
-        if left > call.policy.max_wait + 0.001 and self._refusal is not None:
+        if left > call.policy.max_wait + 0.001:
             verdict = copy.copy(self._refusal)
             verdict.retry_after = left
             return verdict

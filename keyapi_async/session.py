@@ -25,6 +25,7 @@ from .errors import (
     KeyAPIError,
     PermissionDeniedError,
     RateLimitError,
+    ShareError,
 )
 from .pacing import Slot
 from .pool import Call, Pool
@@ -141,8 +142,13 @@ class Session:
         path_and_query = f"{call.query.path}?{query}"
         wait = 0.0
         while True:
-            slot, queued = await self._acquire(call, wait)
-            outcome = await self._attempt(call, path_and_query, slot, queued)
+            outcome: _Outcome
+            try:
+                slot, queued = await self._acquire(call, wait)
+            except ShareError as error:
+                outcome = error
+            else:
+                outcome = await self._attempt(call, path_and_query, slot, queued)
             if isinstance(outcome, Answer):
                 call.answer = outcome
                 return fit(outcome, call.query.shape)
@@ -175,20 +181,21 @@ class Session:
         """Send once, settle the credits, tell what happened."""
         call.attempts += 1
         attempt = Attempt(self.pool.transport)
+        is_free = False
         self._count("in_flight", 1)
         try:
             received = await attempt.send(path_and_query, self.options.timeout)
             outcome = self._decode(call, received)
-            self._settle(call, outcome, sent=attempt.sent)
+            is_free = self._settle(call, outcome, sent=attempt.sent)
         except BaseException:
-            self._settle(call, None, sent=attempt.sent)
+            is_free = self._settle(call, None, sent=attempt.sent)
             raise
         finally:
             self._count("in_flight", -1)
-            await self.pool.pacer.release()
+            await self.pool.pacer.release(slot, free=is_free)
         elapsed = asyncio.get_running_loop().time() - slot.at
         self._tell(call, "attempt", outcome, elapsed=elapsed, queued=queued)
-        self._apply(call, outcome, slot)
+        await self._apply(call, outcome, slot)
         return outcome
 
     def _decode(self, call: Call, received: Response | KeyAPIError) -> _Outcome:
@@ -215,8 +222,12 @@ class Session:
         self._count("credits_at_risk", CREDITS_PER_REQUEST)
         return True
 
-    def _settle(self, call: Call, outcome: _Outcome | None, *, sent: bool) -> None:
-        """Make what was reserved spent or free; where nobody can tell, it stays at risk."""
+    def _settle(self, call: Call, outcome: _Outcome | None, *, sent: bool) -> bool:
+        """Make what was reserved spent or free; where nobody can tell, it stays at risk.
+
+        Returns:
+            Whether it is free.
+        """
         self._count("requests", sent)
         self._count("retries", sent and call.attempts > 1)
         is_paid = isinstance(outcome, Answer)
@@ -231,10 +242,11 @@ class Session:
             call.maybe_billed = True
         for budget in self.budgets:
             budget.settle(free=is_free)
+        return is_free
 
     # -- what follows --------------------------------------------------------------------------
 
-    def _apply(self, call: Call, outcome: _Outcome, slot: Slot) -> None:
+    async def _apply(self, call: Call, outcome: _Outcome, slot: Slot) -> None:
         """What one outcome means for the other calls."""
         pool = self.pool
         match outcome:
@@ -242,7 +254,7 @@ class Session:
                 pool.retry_budget.refund()
             case RateLimitError():
                 self._count("rate_limited", 1)
-                pause = pool.pause(call, outcome, slot)
+                pause = await pool.pause(call, outcome, slot)
                 if pause is not None:
                     logger.warning(
                         "429 from %s: all calls pause for %.3g s", call.query.path, pause
@@ -276,7 +288,9 @@ class Session:
             wait = 0.0  # the slot comes after the pause, which is everybody's
         else:
             done = call.retries.get(failure, 0)
-            if done >= policy.allowed(failure) or not self.pool.retry_budget.draw():
+            # The server doesn't notice what is only about the share.
+            is_local = isinstance(error, ShareError)
+            if done >= policy.allowed(failure) or not (is_local or self.pool.retry_budget.draw()):
                 return None
             call.retries[failure] = done + 1
             wait = policy.wait(done, retry_after)

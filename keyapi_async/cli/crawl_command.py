@@ -103,7 +103,7 @@ async def _crawl(
     path: Path, plan: Plan | None, asked: CrawlOptions, run: crawl_options.Run, requests: Requests
 ) -> None:
     form = choose_form(quiet=run.quiet, verbose=run.verbose, log_json=run.log_json)
-    display = Display(form, max_credits=requests.max_credits)
+    display = Display(form, max_credits=requests.credits)
     signals: list[int] = []
     failure = start = None
 

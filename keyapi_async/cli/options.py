@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 from attrs import frozen
 from cyclopts import CycloptsError, Group, Parameter, Token, convert, validators
 
+from keyapi_async import CreditBudget
+
 FILTERS = Group.create_ordered("Filters")
 
 
@@ -44,6 +46,11 @@ def _seconds(text: str) -> float:
     return float(age.total_seconds())
 
 
+def _budget(text: str) -> CreditBudget:
+    credits_, slash, per = text.partition("/")
+    return CreditBudget(int(credits_), _seconds(per) if slash else None)
+
+
 def _unix_time(text: str) -> float:
     moment: Any = convert(timedelta | datetime, [text])
     if isinstance(moment, timedelta):
@@ -63,6 +70,11 @@ Whole: TypeAlias = Annotated[int, reads("a whole number", int)]
 Age: TypeAlias = Annotated[float, reads("an age such as 90m, 24h or 7d", _seconds, metavar="AGE")]
 Day: TypeAlias = Annotated[date, reads("a date such as 2026-11-21", date.fromisoformat)]
 Moment: TypeAlias = Annotated[float, reads(_MOMENT, _unix_time, metavar="TIME|AGE")]
+Budget: TypeAlias = Annotated[
+    CreditBudget,
+    reads("a number of credits such as 500, or per a time such as 1000/24h", _budget),
+    Parameter(metavar="N[/AGE]"),
+]
 Flag: TypeAlias = Annotated[bool, Parameter(show_default=False)]
 AllowUnknown: TypeAlias = Annotated[
     Flag, Parameter(group=FILTERS, help="Send regions and industries that aren't known here, too.")
@@ -117,5 +129,12 @@ class Requests:
     """Ask a sandbox within this command: made-up data, no key."""
     rate: Annotated[float, ABOVE_0] = 10.0
     """Most requests per second; inf for no limit."""
-    max_credits: Annotated[Whole | None, AT_LEAST_0] = None
-    """Never spend more than this."""
+    max_credits: Budget | None = None
+    """Never spend more than this: 500 in this run, 1000/24h within any 24 hours."""
+    share: Annotated[str | None, Parameter(metavar="URL")] = None
+    """Share --rate and 1000/24h with other processes: file:PATH or redis://HOST."""
+
+    @property
+    def credits(self) -> int | None:
+        """The most credits."""
+        return None if self.max_credits is None else self.max_credits.credits

@@ -46,7 +46,7 @@ async def _fetch(
     query: Query[Any], paging: Paging, output: Output, requests: Requests, reuse: float | None
 ) -> None:
     form = choose_form(quiet=output.quiet, verbose=output.verbose)
-    display = Display(form, noun=query.noun, max_credits=requests.max_credits)
+    display = Display(form, noun=query.noun, max_credits=requests.credits)
     progress = Progress()
     display.look = lambda: progress
     async with open_client(requests, display, reuse) as client:

@@ -157,6 +157,7 @@ async def open_client(
             key,
             base_url=url,
             qps=requests.rate,
+            share=requests.share,
             max_credits=requests.max_credits,
             cache=None if reuse is None else ResponseCache(reuse, path=_cache_file()),
             on_event=display.on_event,

@@ -48,6 +48,17 @@ def test_max_credits(sandbox: Sandbox, capsys: Any) -> None:
     assert len(sandbox.requests) == 2
 
 
+def test_max_credits_of_a_day_shared_by_runs(sandbox: Sandbox, run: Run) -> None:
+    line = "hashtags --limit 40 -q --rate 100 --share file:s --max-credits 6/24h"
+    assert run(line)[0] == 0
+    code, out, err = run(line)
+    assert (code, len(json_lines(out))) == (5, 20)
+    told = "one more request could pass --max-credits 6 per 86400 s, which processes share: 0 are"
+    assert err.startswith(f"keyapi: {told} left")
+    assert sandbox.credits_spent == 6
+    assert run("hashtags --limit 20 -q --rate 100 --share file:s")[0] == 0
+
+
 def test_no_connection(sandbox: Sandbox, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RetryPolicy, "wait", lambda *_: 0.0)
     monkeypatch.setenv("KEYAPI_BASE_URL", "http://127.0.0.1:9")
@@ -87,7 +98,10 @@ def test_no_key(capsys: Any, monkeypatch: pytest.MonkeyPatch, key: str | None, t
         ("hashtags --industry-id=", "--industry-id must be"),
         ("music --search-keyword=", "--search-keyword must be"),
         ("hashtags --rate 0", '"0.0" for --rate. Must be > 0.'),
-        ("hashtags --max-credits -2", '"-2" for --max-credits. Must be >= 0.'),
+        ("hashtags --max-credits -2", "must be a number of credits such as 500, or per a time"),
+        ("hashtags --max-credits 5/", "such as 1000/24h, not '5/'"),
+        ("hashtags --max-credits 5/0s", "such as 1000/24h, not '5/0s'"),
+        ("hashtags --share nowhere", "share must be file:PATH or redis://HOST, not 'nowhere'"),
         ("hashtags -o --limit 3", "write ./-name for one that begins with a hyphen"),
         ("hashtags -o", "-o requires an argument"),
         ("hashtag", "HASHTAG_NAME requires an argument"),

@@ -42,6 +42,7 @@ def test_the_constructor_needs_no_event_loop_and_has_the_documented_defaults() -
         "adaptive": True,
         "margin": 0.03,
         "limiter": None,
+        "share": None,
         "timeout": 30.0,
         "retry": RetryPolicy(),
         "max_credits": None,

@@ -29,6 +29,7 @@ from keyapi_async import (
     RateLimitError,
     RequestTimeoutError,
     ServerError,
+    ShareError,
     TransportError,
 )
 from keyapi_async.errors import error_class, excerpt, status_phrase
@@ -43,6 +44,7 @@ BASES: dict[type[KeyAPIError], tuple[type, ...]] = {
     ClientClosedError: (KeyAPIError,),
     TransportError: (KeyAPIError,),
     RequestTimeoutError: (TransportError,),
+    ShareError: (TransportError,),
     InvalidResponseError: (KeyAPIError,),
     APIError: (KeyAPIError,),
     BadRequestError: (APIError,),

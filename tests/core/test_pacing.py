@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from keyapi_async import KeyAPIClient, RateLimitError, RetryPolicy
-from keyapi_async.pacing import Pacer
+from keyapi_async.guard import Guard
+from keyapi_async.pacing import OwnPace, Pacer
 from keyapi_async.sandbox import Fault, Sandbox
 from tests.core.audited_sandbox import opened
 from tests.core.calls import CALLS, Events, lasting, outcomes, spending
@@ -25,6 +26,11 @@ def arrivals(sandbox: Sandbox) -> list[float]:
 def most_within(seconds: float, times: Sequence[float]) -> int:
     """The most of these moments in any window of that length."""
     return max(sum(start <= time < start + seconds for time in times) for start in times)
+
+
+def make_pacer(qps: float, margin: float = 0.03) -> Pacer:
+    guard = Guard(ceiling=qps, pace=qps)
+    return Pacer(guard, OwnPace(guard, margin), adaptive=True)
 
 
 async def keep_calling(client: KeyAPIClient, seconds: float, tasks: int = 16) -> None:
@@ -75,7 +81,7 @@ async def test_the_limit_is_used_to_the_full_and_never_passed(
 async def test_the_pace_is_qps_less_the_margin(
     options: dict[str, Any], calls: int, low: float, high: float, gap: float
 ) -> None:
-    pacer, times = Pacer(**{"margin": 0.03, "adaptive": True, **options}), list[float]()
+    pacer, times = make_pacer(**options), list[float]()
 
     async def turn() -> None:
         await pacer.acquire()
@@ -91,7 +97,7 @@ async def test_the_pace_is_qps_less_the_margin(
 
 
 async def test_turns_come_in_the_order_of_asking_and_newcomers_wait() -> None:
-    pacer = Pacer(5000, margin=0.03, adaptive=True)
+    pacer = make_pacer(5000)
     asked, served, tasks = list[int](), list[int](), list[asyncio.Task[None]]()
 
     async def turn(number: int, *, brings_one: bool) -> None:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from keyapi_async.pacing import Guard, cut_after
+from keyapi_async.guard import Guard, Refusal, cut_after
 
 NEVER = -math.inf
 
@@ -15,10 +15,18 @@ def guard(pace: float = 100.0, ceiling: float = 100.0) -> Guard:
     return Guard(ceiling=ceiling, pace=pace)
 
 
+def refused(state: Guard, now: float, resumed_at: float, *, first: bool) -> bool:
+    """Refuse a request sent after a pause that ended at `resumed_at`; whether that cut the pace."""
+    before, state.paused_until = state.pace, resumed_at
+    assert state.refused(now, Refusal(sent_at=now, wait=1.0, is_first=first))
+    assert state.paused_until == now + 1.0
+    return state.pace < before
+
+
 def test_one_stray_429_costs_no_pace() -> None:
     state = guard()
-    assert not state.refused(0.0, NEVER, first=False)
-    assert not state.refused(11.1, 1.0, first=False)  # quiet for more than 10 s after the pause
+    assert not refused(state, 0.0, NEVER, first=False)
+    assert not refused(state, 11.1, 1.0, first=False)  # quiet for more than 10 s after the pause
     assert state.pace == 100.0
 
 
@@ -27,17 +35,17 @@ def test_a_refusal_soon_after_the_pause_cuts_the_deeper_the_sooner() -> None:
         [0.4, 0.5, 0.65, 0.9, 0.9]
     )
     state = guard()
-    assert state.refused(1.2, 1.0, first=False)
+    assert refused(state, 1.2, 1.0, first=False)
     assert state.pace == pytest.approx(50.0)
-    assert state.refused(3.2, 2.2, first=False)
+    assert refused(state, 3.2, 2.2, first=False)
     assert state.pace == pytest.approx(45.0)
-    assert state.refused(14.2, 4.2, first=False)
+    assert refused(state, 14.2, 4.2, first=False)
     assert state.pace == pytest.approx(40.5)
 
 
 def test_a_server_that_refuses_even_the_first_after_a_pause_tells_nothing_of_the_pace() -> None:
     state = guard()
-    assert not any(state.refused(now + 0.01, now, first=True) for now in range(60))
+    assert not any(refused(state, now + 0.01, now, first=True) for now in range(60))
     assert state.pace == 100.0
 
 
@@ -45,13 +53,13 @@ def test_no_cut_goes_below_one_per_second_or_the_ceiling_if_that_is_lower() -> N
     for ceiling, floor in ((100.0, 1.0), (0.2, 0.2)):
         state = guard(ceiling, ceiling)
         for now in range(1, 20):
-            state.refused(now, now, first=False)
+            refused(state, now, now, first=False)
         assert state.pace == floor
 
 
 def test_it_climbs_by_7_percent_after_4_quiet_seconds_up_to_the_ceiling() -> None:
     state = guard(pace=92.0)
-    state.refused(0.0, NEVER, first=False)
+    refused(state, 0.0, NEVER, first=False)
     assert not state.climb(3.9)
     assert state.climb(4.0)
     assert state.pace == pytest.approx(98.44)
@@ -67,7 +75,7 @@ def test_a_punished_raise_is_taken_back_and_the_quiet_doubles_up_to_a_minute() -
     for _ in range(6):
         assert state.climb(now)
         now += 0.5
-        assert state.refused(now, NEVER, first=False)
+        refused(state, now, NEVER, first=False)
         quiets.append(state.quiet)
         assert not state.climb(now + state.quiet - 0.1)
         now += state.quiet
@@ -78,5 +86,5 @@ def test_a_punished_raise_is_taken_back_and_the_quiet_doubles_up_to_a_minute() -
 def test_a_refusal_long_after_a_raise_is_a_stray_one() -> None:
     state = guard(pace=99.0)
     assert state.climb(100.0)
-    assert not state.refused(110.1, NEVER, first=False)
+    assert not refused(state, 110.1, NEVER, first=False)
     assert state.pace == 100.0

@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keyapi_async.pacing import Pacer, Slot
+from keyapi_async.guard import Guard
+from keyapi_async.pacing import OwnPace, Pacer, Slot
 from tests.conftest import DrivenClockLoop
 
 
-def pacer(qps: float = 10, **options: Any) -> Pacer:
-    return Pacer(qps, **{"margin": 0.0, "adaptive": False, **options})
+def pacer(qps: float = 10) -> Pacer:
+    guard = Guard(ceiling=qps, pace=qps)
+    return Pacer(guard, OwnPace(guard, 0.0), adaptive=False)
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ async def test_the_highest_priority_goes_first_then_who_came_first(busy: Any) ->
     assert "".join(order).replace("asker", "*") == "ce*abfd"
 
 
-@pytest.mark.parametrize("given", [Slot(1000.0, 7), None], ids=["slot", "right to ask"])
+@pytest.mark.parametrize("given", [Slot(1000.0), None], ids=["slot", "right to ask"])
 async def test_who_is_cancelled_in_the_moment_it_is_served_passes_it_on(given: Any) -> None:
     made = pacer(0.1)
     made._is_asking = True  # this test is who asks
@@ -57,7 +59,7 @@ async def test_who_is_cancelled_in_the_moment_it_is_served_passes_it_on(given: A
     slot = await second
     assert first.cancelled()
     if given is None:
-        assert (slot.number, made._is_asking) == (1, False)
+        assert (slot.is_first, made._is_asking) == (False, False)
     else:
         assert slot is given
         made._stop_asking()
@@ -71,7 +73,7 @@ async def test_a_slot_that_is_given_back_goes_to_the_next_unless_a_pause_has_beg
     await asyncio.sleep(1)
     await made.give_back(slot)
     assert await waiting[1] is slot
-    made.refused(slot, 5.0, 1.0)
+    await made.refused(slot, 5.0, 1.0)
     await made.give_back(slot)
     await asyncio.sleep(1)
     assert [task.done() for task in waiting] == [False, True, False]
@@ -91,7 +93,7 @@ async def test_the_least_wait_counts_those_before_and_the_pause() -> None:
     waiting[2].cancel()
     await asyncio.sleep(0)
     assert made.least_wait(0) == 0.5
-    made.refused(Slot(math.inf, 1), 7.0, 1.0)
+    await made.refused(Slot(math.inf), 7.0, 1.0)
     assert made.least_wait(2) == pytest.approx(7, abs=0.01)
     assert pacer(math.inf).least_wait(0) == 0
     for task in waiting:
@@ -130,7 +132,7 @@ async def play(steps: Any, qps: float, pause: int | None) -> None:
         if wait:
             await asyncio.sleep(wait)
         if number == pause:
-            made.refused(Slot(loop.time(), 1), 2.0, 1.0)
+            await made.refused(Slot(loop.time()), 2.0, 1.0)
         task = asyncio.create_task(take(number, priority))
         came[number] = loop.time()
         if leaves is not None:

@@ -66,6 +66,7 @@ from keyapi_async import (
     ResponseCache,
     RetryPolicy,
     ServerError,
+    ShareError,
     Sound,
     SoundDetail,
     StopReason,
@@ -314,7 +315,7 @@ async def errors(client: KeyAPIClient) -> int:
         assert_type(error.path, str | None)
         assert_type(error.body, bytes)
         assert_type(error.status, int | None)
-    except RequestTimeoutError as error:
+    except (RequestTimeoutError, ShareError) as error:
         assert_type(error.permanent, bool)
     except (TransportError, CreditBudgetError, PaginationError, ClientClosedError) as error:
         assert_type(error.maybe_billed, bool)

@@ -1,0 +1,229 @@
+"""One pace, one pause and one budget for all processes that name the same share.
+
+Slots are reserved: one shared time is moved on by an interval, then the process sleeps once until
+its own slot. Nobody checks and tries again, so nobody starves and no slot is lost between them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import hashlib
+import itertools
+import logging
+import math
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from uuid import uuid4
+
+import attrs
+
+from .budget import CREDITS_PER_REQUEST, CreditBudget
+from .errors import ConfigurationError, CreditBudgetError, ShareError, excerpt
+from .guard import Guard, Refusal
+from .pacing import Slot, catch_up
+from .shared_state import Claim, Reply, Store
+
+logger = logging.getLogger("keyapi_async")
+
+_T = TypeVar("_T")
+
+DOWN: Final = 0.1
+"""Seconds for which a store that failed isn't asked: whoever is waiting for it fails as well."""
+
+
+def share_name(api_key: str, base_url: str) -> str:
+    """What keeps the shares of different keys and servers apart: a hash, never the key."""
+    return hashlib.sha256(f"keyapi_async share {base_url} {api_key}".encode()).hexdigest()[:32]
+
+
+def open_store(share: object, name: str) -> Store:
+    """Find what a share is kept in; nothing is opened yet.
+
+    Args:
+        share: `file:PATH` or `redis://HOST`.
+        name: Which of the shares in there.
+
+    Raises:
+        ConfigurationError: It is neither, or what it takes isn't installed.
+    """
+    match share.split(":", 1) if isinstance(share, str) else None:
+        case ["file", path] if path:
+            from .sharing_file import FileStore  # noqa: PLC0415 - neither is needed by most
+
+            return FileStore(Path(path.removeprefix("//")).expanduser(), name)
+        case ["redis" | "rediss" | "unix", _]:
+            try:
+                from .sharing_redis import RedisStore  # noqa: PLC0415
+            except ModuleNotFoundError:
+                problem = "sharing by Redis needs more: pip install 'keyapi-async[redis]'"
+                raise ConfigurationError(problem) from None
+            return RedisStore(str(share), name)
+    # Or a password that stands in it would be shown.
+    shown = re.sub(r"//.*@", "//***@", share) if isinstance(share, str) else share
+    raise ConfigurationError(f"share must be file:PATH or redis://HOST, not {excerpt(shown)}")
+
+
+# -- one process -------------------------------------------------------------------------------
+
+
+class SharedPace:
+    """Slots from a pace that is shared with other processes; credits, where a budget is rolling.
+
+    Args:
+        store: What is shared.
+        guard: This client's own; it follows the shared one.
+        margin: Share of the pace left unused.
+        adaptive: Whether this client's 429s lower the pace.
+        budget: A rolling one, to be shared.
+    """
+
+    is_transferable = True
+
+    def __init__(
+        self,
+        store: Store,
+        guard: Guard,
+        *,
+        margin: float,
+        adaptive: bool,
+        budget: CreditBudget | None,
+    ) -> None:
+        self._store = store
+        self._guard = guard
+        self._adaptive = adaptive
+        self._budget = budget
+        self._claim = Claim(
+            qps=guard.ceiling,
+            margin=margin,
+            late=catch_up(guard.ceiling, margin),
+            credits=budget.credits if budget else 0,
+            per=budget.per or 0.0 if budget else 0.0,
+        )
+        self._name = uuid4().hex
+        self._numbers = itertools.count()
+        self._under_way: set[str] = set()
+        self._returned: tuple[str, ...] = ()
+        self._settled = asyncio.Event()
+        self._failure: ShareError | None = None
+        self._failed_at = -math.inf
+
+    @property
+    def pace(self) -> float:
+        """Requests per second of all processes together, when this one last asked."""
+        return self._guard.pace
+
+    async def acquire(self) -> Slot:
+        """Reserve a slot, and wait for it. In a pause, it is none to be used.
+
+        Raises:
+            CreditBudgetError: The joint budget is spent.
+            ShareError: The store can't be used.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            reservation = f"{self._name}-{next(self._numbers)}"
+            reply = await self._reserve(reservation)
+            self._guard.pace = reply.pace
+            if reply.pause:
+                logger.warning("refused elsewhere: all calls pause for %.3g s", reply.pause)
+                self._guard.paused_until = loop.time() + reply.pause
+                return Slot(loop.time())
+            if reply.room_in is None:
+                return await self._wait(reply, reservation)
+            await self._wait_for_room(reply)
+
+    async def _wait(self, reply: Reply, reservation: str) -> Slot:
+        if self._budget is None:
+            await asyncio.sleep(reply.wait)
+            return Slot(asyncio.get_running_loop().time(), is_first=reply.is_first)
+        try:
+            await asyncio.sleep(reply.wait)
+        except BaseException:
+            self._returned += (reservation,)
+            raise
+        self._under_way.add(reservation)
+        now = asyncio.get_running_loop().time()
+        return Slot(now, is_first=reply.is_first, reservation=reservation)
+
+    async def _wait_for_room(self, reply: Reply) -> None:
+        """Wait for requests under way, which may turn out to cost nothing."""
+        if not self._under_way or reply.room_in == math.inf:
+            error = CreditBudgetError(
+                f"one more request could pass max_credits={self._claim.credits} per "
+                f"{self._claim.per:g} s, which processes share: {reply.remaining} are left"
+            )
+            error.retry_after = None if reply.room_in == math.inf else reply.room_in
+            raise error
+        self._settled.clear()
+        try:
+            async with asyncio.timeout(reply.room_in):
+                await self._settled.wait()
+        except TimeoutError:
+            pass
+
+    async def _reserve(self, reservation: str) -> Reply:
+        returned, self._returned = self._returned, ()
+        claim = attrs.evolve(self._claim, reservation=reservation, returned=returned)
+        try:
+            reply = await self._ask(self._store.reserve, claim)
+            if reply.may_climb and self._adaptive:
+                await self._ask(self._store.update, Guard.climb)
+        except BaseException:
+            # Should it have been reserved nevertheless, it is given back with the next.
+            self._returned += (*returned, reservation)
+            raise
+        if self._budget is not None and reply.remaining is not None:
+            self._budget.note(reply.remaining)
+        return reply
+
+    async def _ask(self, method: Callable[..., Awaitable[_T]], *arguments: Any) -> _T:
+        """Ask the store, unless it has failed just now."""
+        now = asyncio.get_running_loop().time()
+        if self._failure is not None and now < self._failed_at + DOWN:
+            raise copy.copy(self._failure)
+        try:
+            return await method(*arguments)
+        except ShareError as error:
+            self._failure, self._failed_at = error, asyncio.get_running_loop().time()
+            raise copy.copy(error) from None
+
+    async def release(self, slot: Slot, *, free: bool) -> None:
+        """Give the credits of a request that cost nothing back, with the next that is reserved."""
+        if slot.reservation is not None:
+            self._under_way.discard(slot.reservation)
+            if free:
+                self._returned += (slot.reservation,)
+            self._settled.set()
+
+    async def refused(self, refusal: Refusal) -> None:
+        """Have all processes pause."""
+        loop = asyncio.get_running_loop()
+        age = loop.time() - refusal.sent_at
+
+        def note(guard: Guard, now: float) -> None:
+            sent = attrs.evolve(refusal, sent_at=now - age)
+            guard.refused(now, sent, adaptive=self._adaptive)
+
+        try:
+            shared, now = await self._ask(self._store.update, note)
+        except ShareError as error:
+            logger.warning("the others can't be told of a 429: %s", error)
+        else:
+            self._guard.pace = shared.pace
+            self._guard.paused_until = loop.time() + shared.paused_until - now
+
+    async def close(self) -> None:
+        """Give back what is still to be, and let go of the store."""
+        try:
+            if self._returned:
+                await self._ask(self._store.give_back, self._returned)
+        except ShareError as error:
+            logger.warning("%d credits can't be given back: %s", self._cost(), error)
+        finally:
+            await self._store.close()
+
+    def _cost(self) -> int:
+        return len(self._returned) * CREDITS_PER_REQUEST

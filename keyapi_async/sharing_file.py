@@ -1,0 +1,170 @@
+"""What processes of one machine share, in a small SQLite file."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+
+from .budget import CREDITS_PER_REQUEST
+from .errors import ConfigurationError, ShareError
+from .guard import Guard
+from .shared_state import HOLD, Claim, Reply, State
+
+VERSION = 1
+"""In the file's `user_version`."""
+
+PATIENCE = 1.0
+"""Seconds to wait for another process that holds the file; it does so for microseconds."""
+
+_FIELDS = [field.name for field in attrs.fields(State)]
+_SCHEMA = f"""
+CREATE TABLE pace (share TEXT PRIMARY KEY, {", ".join(f"{name} REAL" for name in _FIELDS)});
+CREATE TABLE spent (share TEXT, reservation TEXT, at REAL, PRIMARY KEY (share, reservation))
+    WITHOUT ROWID;
+CREATE INDEX spent_at ON spent (share, at);
+CREATE TABLE budgets (share TEXT, credits INTEGER, per REAL, seen REAL, until REAL,
+    PRIMARY KEY (share, credits, per)) WITHOUT ROWID;
+PRAGMA user_version = {VERSION};
+"""
+_WRITE = "INSERT OR REPLACE INTO pace VALUES (?" + ", ?" * len(_FIELDS) + ")"
+_FORGET = """
+DELETE FROM spent WHERE share = :share
+    AND at <= :now - (SELECT max(per) FROM budgets WHERE share = :share)
+"""
+_BUDGETS = """
+SELECT credits, per, count(at), min(at) FROM budgets LEFT JOIN spent
+    ON spent.share = budgets.share AND at > :now - per
+    WHERE budgets.share = :share AND until >= :now GROUP BY credits, per
+"""
+
+
+class FileStore:
+    """A share in a file; each step is a transaction, and takes some 50 us of the event loop.
+
+    Args:
+        path: The file; made when first needed.
+        name: Which of the file's shares.
+        clock: Tells the time, in Unix seconds.
+
+    Raises:
+        ConfigurationError: The file can't be made there.
+    """
+
+    def __init__(self, path: Path, name: str, clock: Callable[[], float] = time.time) -> None:
+        if path.is_dir() or not path.parent.is_dir():
+            raise ConfigurationError(f"share: no file can be made at {path}")
+        self._path = path
+        self._name = name
+        self._clock = clock
+        self._db: sqlite3.Connection | None = None
+
+    async def reserve(self, claim: Claim) -> Reply:
+        """Reserve a slot and credits."""
+        with self._step() as db:
+            self._delete(db, claim.returned)
+            state, now = self._state(db), self._clock()
+            reply = state.arrive(now, claim)
+            if claim.per:
+                reply = self._look_at_budgets(db, now, claim, reply)
+            if not reply.pause and reply.room_in is None:
+                state.reserve(claim)
+                if claim.per:
+                    row = (self._name, claim.reservation, now)
+                    db.execute("INSERT INTO spent VALUES (?, ?, ?)", row)
+            self._keep(db, state)
+        return reply
+
+    def _look_at_budgets(
+        self, db: sqlite3.Connection, now: float, claim: Claim, reply: Reply
+    ) -> Reply:
+        """Note the budget of who asks; how much room there is in all that bind."""
+        until = now + reply.wait + HOLD
+        row = (self._name, claim.credits, claim.per, now, until)
+        db.execute("INSERT OR REPLACE INTO budgets VALUES (?, ?, ?, ?, ?)", row)
+        # What no budget that may come again would count.
+        db.execute("DELETE FROM budgets WHERE share = ? AND seen + per < ?", (self._name, now))
+        here = {"share": self._name, "now": now}
+        db.execute(_FORGET, here)
+        remaining, room_in = math.inf, None
+        for credits_, per, count, oldest in db.execute(_BUDGETS, here):
+            left = credits_ - count * CREDITS_PER_REQUEST
+            remaining = min(remaining, max(left, 0))
+            if left < CREDITS_PER_REQUEST:
+                wait = math.inf if oldest is None else oldest + per - now
+                room_in = max(room_in or 0.0, wait)
+        return attrs.evolve(reply, remaining=int(remaining), room_in=room_in)
+
+    async def update(self, change: Callable[[Guard, float], object]) -> tuple[Guard, float]:
+        """Have a function change the guard."""
+        with self._step() as db:
+            state, now = self._state(db), self._clock()
+            guard = state.guard()
+            change(guard, now)
+            state.adopt(guard)
+            self._keep(db, state)
+        return guard, now
+
+    async def give_back(self, reservations: tuple[str, ...]) -> None:
+        """Give credits back."""
+        with self._step() as db:
+            self._delete(db, reservations)
+
+    async def close(self) -> None:
+        """Close the file."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def _delete(self, db: sqlite3.Connection, reservations: tuple[str, ...]) -> None:
+        rows = [(self._name, reservation) for reservation in reservations]
+        db.executemany("DELETE FROM spent WHERE share = ? AND reservation = ?", rows)
+
+    def _state(self, db: sqlite3.Connection) -> State:
+        row = db.execute("SELECT * FROM pace WHERE share = ?", (self._name,)).fetchone()
+        return State() if row is None else State(*row[1:])
+
+    def _keep(self, db: sqlite3.Connection, state: State) -> None:
+        db.execute(_WRITE, (self._name, *attrs.astuple(state)))
+
+    @contextmanager
+    def _step(self) -> Iterator[sqlite3.Connection]:
+        """One transaction.
+
+        Raises:
+            ShareError: The file can't be used.
+        """
+        try:
+            if self._db is None:
+                self._db = self._open()
+            self._db.execute("BEGIN IMMEDIATE")
+            with self._db:
+                yield self._db
+        except sqlite3.Error as error:
+            failure = ShareError(f"the share in {self._path} can't be used: {error}")
+            busy = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            failure.permanent = getattr(error, "sqlite_errorcode", None) not in busy
+            raise failure from None
+
+    def _open(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, timeout=PATIENCE, isolation_level=None)
+        try:
+            # Nothing in it must outlive the machine, only the process.
+            db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF")
+            db.execute("BEGIN IMMEDIATE")
+            with db:
+                version = db.execute("PRAGMA user_version").fetchone()[0]
+                if not version:
+                    for statement in filter(str.strip, _SCHEMA.split(";")):
+                        db.execute(statement)
+                elif version != VERSION:
+                    raise sqlite3.DatabaseError("it was made by another version")
+        except BaseException:
+            db.close()
+            raise
+        return db
