@@ -13,19 +13,21 @@ from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 from urllib.parse import urlsplit
 
+from attrs import evolve
+
 from .budget import CreditBudget
 from .cache import Cache, ResponseCache, SharedCache
 from .errors import ConfigurationError, ParameterError, excerpt
 from .pacing import Pacer
 from .pool import Pool
 from .retry import RetryPolicy, to_float
-from .session import CallOptions, Session
-from .transport import Transport
 from .trending import Trending
 from .usage import RequestEvent, Usage
 
 if TYPE_CHECKING:
     import aiohttp
+
+    from .session import Session
 
 DEFAULT_BASE_URL = "https://api.keyapi.ai"
 
@@ -99,6 +101,11 @@ class KeyAPIClient:
             # Or tracebacks that show local variables would show the key, or the URL's password.
             api_key = key = base_url = url = ""
             raise ConfigurationError(problem)
+        # Not above: they take aiohttp, which takes as long to load as all the rest. Not later: a
+        # program starts up here, while a request would lose its slot and its time by it.
+        from .session import CallOptions, Session  # noqa: PLC0415
+        from .transport import Transport  # noqa: PLC0415
+
         url = url.rstrip("/")
         transport = Transport(api_key=key, base_url=url, http=session, trace_configs=trace_configs)
         pacer = Pacer(qps, margin=margin, adaptive=adaptive, limiter=limiter)
@@ -143,7 +150,7 @@ class KeyAPIClient:
         Raises:
             ConfigurationError: A value can't be right.
         """
-        before = self._session.options
+        session, before = self._session, self._session.options
         problem = _call_problem(
             timeout=before.timeout if timeout is None else timeout,
             retry=before.retry if retry is None else retry,
@@ -154,18 +161,18 @@ class KeyAPIClient:
         )
         if problem:
             raise ConfigurationError(problem)
-        options = CallOptions(
+        options = evolve(
+            before,
             timeout=before.timeout if timeout is None else timeout,
             deadline=before.deadline if deadline is None else deadline,
             retry=before.retry if retry is None else retry,
             priority=before.priority if priority is None else priority,
-            cache=before.cache if cache is ... else _share(cache, self._session.pool),
+            cache=before.cache if cache is ... else _share(cache, session.pool),
         )
         made = object.__new__(type(self))
         made._qps, made._allow_unknown = self._qps, self._allow_unknown
-        made._set_up(
-            Session(self._session.pool, options, budget=_budget(max_credits), parent=self._session)
-        )
+        budget = _budget(max_credits)
+        made._set_up(type(session)(session.pool, options, budget=budget, parent=session))
         return made
 
     @property
