@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from keyapi_async.cli.app import app
 from keyapi_async.cli.messages import count, duration, show
 from keyapi_async.cli.options import Flag
 from keyapi_async.crawl import CrawlFile, FailedQuery, Summary, query_text
@@ -17,11 +16,10 @@ MAX_NAMED = 10
 """Incomplete lists that are named."""
 
 
-@app.command
 def status(
     file: str, /, *files: str, as_json: Annotated[Flag, Parameter(name="--json")] = False
 ) -> None:
-    """Print what the file of a crawl holds, also while it runs.
+    """Run `keyapi status`.
 
     Args:
         file: The SQLite file of a crawl.
