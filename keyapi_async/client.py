@@ -17,6 +17,7 @@ from attrs import evolve
 
 from .budget import CreditBudget
 from .cache import Cache, ResponseCache, SharedCache
+from .converter import get_converter
 from .errors import ConfigurationError, ParameterError, excerpt
 from .pacing import Pacer
 from .pool import Pool
@@ -101,10 +102,12 @@ class KeyAPIClient:
             # Or tracebacks that show local variables would show the key, or the URL's password.
             api_key = key = base_url = url = ""
             raise ConfigurationError(problem)
-        # Not above: they take aiohttp, which takes as long to load as all the rest. Not later: a
-        # program starts up here, while a request would lose its slot and its time by it.
+        # Not above: aiohttp and cattrs take as long to load as all the rest. Not later: a program
+        # starts up here, while a request would lose its slot and its time by it.
         from .session import CallOptions, Session  # noqa: PLC0415
         from .transport import Transport  # noqa: PLC0415
+
+        get_converter()
 
         url = url.rstrip("/")
         transport = Transport(api_key=key, base_url=url, http=session, trace_configs=trace_configs)
