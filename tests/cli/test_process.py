@@ -153,6 +153,8 @@ def test_importing_the_library_imports_nothing_of_this() -> None:
         "assert keyapi_async.cli.main(['--help']) == 0\n"
         "late = {'keyapi_async.crawl', 'keyapi_async.trends', 'aiohttp', 'duckdb'}\n"
         "assert not late & set(sys.modules)\n"
+        "import keyapi_async.crawl, keyapi_async.trends\n"
+        "assert not {'aiohttp', 'duckdb'} & set(sys.modules)\n"
     )
     root = Path(__file__).parents[2]
     env = {**os.environ, "PYTHONPATH": str(root)}
