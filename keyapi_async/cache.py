@@ -8,13 +8,12 @@ import hashlib
 import logging
 import math
 import os
-import sqlite3
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 import attrs
 from attrs import define
@@ -23,6 +22,9 @@ from .errors import CreditBudgetError, DeadlineError, KeyAPIError, ParameterErro
 from .protocol import Answer, Response, decode, echoes, fit
 from .queries import Query
 from .retry import to_float
+
+if TYPE_CHECKING:
+    import sqlite3
 
 logger = logging.getLogger("keyapi_async")
 
@@ -112,6 +114,8 @@ class ResponseCache:
                 self._db = None
 
     def _open(self, path: str | os.PathLike[str]) -> sqlite3.Connection:
+        import sqlite3  # noqa: PLC0415 - for those who keep a file
+
         if self._db is None:
             db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             try:

@@ -13,21 +13,23 @@ from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 from urllib.parse import urlsplit
 
+from attrs import evolve
+
 from .budget import CreditBudget
 from .cache import Cache, ResponseCache, SharedCache
+from .converter import get_converter
 from .errors import ConfigurationError, ParameterError, excerpt
 from .guard import Guard
 from .pacing import LentLimiter, Limit, OwnPace, Pacer
 from .pool import Pool
 from .retry import RetryPolicy, to_float
-from .session import CallOptions, Session
-from .transport import Transport
 from .trending import Trending
 from .usage import RequestEvent, Usage
 
 if TYPE_CHECKING:
     import aiohttp
 
+    from .session import Session
     from .shared_state import Store
 
 DEFAULT_BASE_URL = "https://api.keyapi.ai"
@@ -113,6 +115,12 @@ class KeyAPIClient:
             # Or tracebacks that show local variables would show the key, or a URL's password.
             api_key = key = base_url = url = share = ""
             raise ConfigurationError(problem)
+        # Not above: aiohttp and cattrs take as long to load as all the rest. Not later: a program
+        # starts up here, while a request would lose its slot and its time by it.
+        from .session import CallOptions, Session  # noqa: PLC0415
+        from .transport import Transport  # noqa: PLC0415
+
+        get_converter()
         transport = Transport(api_key=key, base_url=url, http=session, trace_configs=trace_configs)
         pacer = _pacer(qps, limiter, store, margin=margin, adaptive=adaptive, budget=budget)
         pool = Pool(transport, pacer, on_event)
@@ -156,7 +164,7 @@ class KeyAPIClient:
         Raises:
             ConfigurationError: A value can't be right.
         """
-        before = self._session.options
+        session, before = self._session, self._session.options
         problem = _call_problem(
             timeout=before.timeout if timeout is None else timeout,
             retry=before.retry if retry is None else retry,
@@ -167,18 +175,18 @@ class KeyAPIClient:
         )
         if problem:
             raise ConfigurationError(problem)
-        options = CallOptions(
+        options = evolve(
+            before,
             timeout=before.timeout if timeout is None else timeout,
             deadline=before.deadline if deadline is None else deadline,
             retry=before.retry if retry is None else retry,
             priority=before.priority if priority is None else priority,
-            cache=before.cache if cache is ... else _share(cache, self._session.pool),
+            cache=before.cache if cache is ... else _share(cache, session.pool),
         )
         made = object.__new__(type(self))
         made._qps, made._allow_unknown = self._qps, self._allow_unknown
-        made._set_up(
-            Session(self._session.pool, options, budget=_budget(max_credits), parent=self._session)
-        )
+        budget = _budget(max_credits)
+        made._set_up(type(session)(session.pool, options, budget=budget, parent=session))
         return made
 
     @property

@@ -10,22 +10,35 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
-import cattrs
 import msgspec
-from cattrs.gen import make_dict_unstructure_fn
 
 from .errors import InvalidResponseError
 from .models import Model
 from .queries import Query
 from .raw import Source, attach, loads
 
+if TYPE_CHECKING:
+    from cattrs import Converter
+
 _T = TypeVar("_T")
 _M = TypeVar("_M", bound=Model)
 
-converter = cattrs.Converter(unstruct_collection_overrides={tuple: list})
+
+@cache
+def get_converter() -> Converter:
+    """The converter; a client makes it, or whoever needs it first, as cattrs takes long to load."""
+    from cattrs import Converter  # noqa: PLC0415
+
+    made = Converter(unstruct_collection_overrides={tuple: list})
+    made.register_structure_hook_factory(attrs.has, _by_msgspec)
+    made.register_unstructure_hook_factory(_is_model, _with_extra)
+    made.register_unstructure_hook_factory(_is_query, _wire_strings)
+    made.register_unstructure_hook(datetime, datetime.isoformat)
+    return made
 
 
 def structure(data: object, cls: type[_T]) -> _T:
@@ -40,7 +53,7 @@ def structure(data: object, cls: type[_T]) -> _T:
             is missing; `path` says where.
     """
     try:
-        return converter.structure(data, cls)
+        return get_converter().structure(data, cls)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         pass  # find out why, from decoded JSON
     is_json = True
@@ -57,7 +70,7 @@ def structure(data: object, cls: type[_T]) -> _T:
         )
     problem = ""
     try:
-        return converter.structure(data, cls)
+        return get_converter().structure(data, cls)
     except msgspec.ValidationError as error:
         problem = str(error)
     except UnicodeEncodeError:  # msgspec takes a lone surrogate in a text, but in no name
@@ -73,7 +86,7 @@ def to_dict(model: Any) -> dict[str, Any]:
 
     Main models have the fields unknown to this version under `extra`; `raw` is left out.
     """
-    result: dict[str, Any] = converter.unstructure(model)
+    result: dict[str, Any] = get_converter().unstructure(model)
     return result
 
 
@@ -129,7 +142,7 @@ def _without_extra(cls: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
 
 def wire_params(query: Query[Any]) -> dict[str, str]:
     """Give the query parameters as the wire has them: strings, in the documented order."""
-    params: dict[str, str] = converter.unstructure(query)
+    params: dict[str, str] = get_converter().unstructure(query)
     return params
 
 
@@ -138,7 +151,6 @@ def filters(query: Query[Any]) -> dict[str, str]:
     return {name: value for name, value in wire_params(query).items() if name != "page"}
 
 
-@converter.register_structure_hook_factory(attrs.has)
 def _by_msgspec(cls: type[_T]) -> Callable[[Any, Any], _T]:
     decoder = msgspec.json.Decoder(cls)
 
@@ -150,8 +162,13 @@ def _by_msgspec(cls: type[_T]) -> Callable[[Any, Any], _T]:
     return make
 
 
-@converter.register_unstructure_hook_factory(lambda cls: attrs.has(cls) and issubclass(cls, Model))
-def _with_extra(cls: type[Model]) -> Callable[[Model], dict[str, Any]]:
+def _is_model(cls: type[Any]) -> bool:
+    return attrs.has(cls) and issubclass(cls, Model)
+
+
+def _with_extra(cls: type[Model], converter: Converter) -> Callable[[Model], dict[str, Any]]:
+    from cattrs.gen import make_dict_unstructure_fn  # noqa: PLC0415 - as in `get_converter`
+
     known = make_dict_unstructure_fn(cls, converter)
 
     def unstructure(model: Model) -> dict[str, Any]:
@@ -160,12 +177,10 @@ def _with_extra(cls: type[Model]) -> Callable[[Model], dict[str, Any]]:
     return unstructure
 
 
-@converter.register_unstructure_hook
-def _in_words(at: datetime) -> str:
-    return at.isoformat()
+def _is_query(cls: type[Any]) -> bool:
+    return attrs.has(cls) and issubclass(cls, Query)
 
 
-@converter.register_unstructure_hook_factory(lambda cls: attrs.has(cls) and issubclass(cls, Query))
 def _wire_strings(cls: type[Query[Any]]) -> Callable[[Query[Any]], dict[str, str]]:
     names = tuple(attrs.fields_dict(cls))
 

@@ -7,7 +7,6 @@ credits (`maybe_billed`). All errors pickle, and none holds the API key.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
@@ -70,6 +69,8 @@ class ParameterError(KeyAPIError, ValueError):
         self.allowed = allowed
 
     def __reduce__(self) -> tuple[Any, ...]:
+        import pickle  # noqa: PLC0415 - whoever asks for this has it
+
         value = self.value
         try:
             pickle.dumps(value)

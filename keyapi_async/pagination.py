@@ -20,7 +20,7 @@ import attrs
 import msgspec
 from attrs import field, frozen
 
-from .converter import converter, filters, wire_params
+from .converter import filters, get_converter, wire_params
 from .errors import PaginationError, ParameterError
 from .pages import Page
 from .queries import MAX_LIMIT, ItemT, ListQuery, Whole, whole_number
@@ -61,7 +61,7 @@ class Checkpoint:
     seen: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return json.dumps(converter.unstructure(self), separators=(",", ":"))
+        return json.dumps(get_converter().unstructure(self), separators=(",", ":"))
 
     @classmethod
     def parse(cls, text: str) -> Checkpoint:

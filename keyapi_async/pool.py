@@ -7,7 +7,7 @@ import copy
 import logging
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
@@ -24,8 +24,10 @@ from .pacing import Pacer, Slot
 from .protocol import Answer, redact
 from .queries import Query
 from .retry import Failure, RetryBudget, RetryPolicy
-from .transport import Transport
 from .usage import RequestEvent
+
+if TYPE_CHECKING:
+    from .transport import Transport
 
 logger = logging.getLogger("keyapi_async")
 logger.addHandler(logging.NullHandler())  # silent, unless the program configures logging

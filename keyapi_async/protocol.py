@@ -11,7 +11,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 import msgspec
 from attrs import evolve, frozen
 
-from .converter import converter, structure
+from .converter import get_converter, structure
 from .errors import APIError, InvalidResponseError, error_class, status_phrase
 from .raw import loads
 
@@ -125,7 +125,7 @@ def _envelope(body: bytes, shape: type[Any]) -> Envelope[Any] | None:
     """The envelope, its data in that shape or still bytes or decoded; None if it isn't one."""
     for kind in (shape, msgspec.Raw):
         try:
-            return converter.structure(body, Envelope[kind])  # type: ignore[valid-type]
+            return get_converter().structure(body, Envelope[kind])  # type: ignore[valid-type]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass
     try:

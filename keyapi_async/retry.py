@@ -6,7 +6,6 @@ import enum
 import math
 import random
 from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from attrs import Attribute, define, field, frozen
@@ -147,6 +146,8 @@ def parse_retry_after(value: str, *, now: float) -> float | None:
 
 def parse_date(value: str) -> float | None:
     """Unix seconds of an HTTP date, or None if it is none."""
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - aiohttp has it by now
+
     try:
         moment = parsedate_to_datetime(value)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, NoReturn, TypedDict, TypeVar, Unpack
 
 from .converter import attach_all, wire_params
 from .errors import ParameterError
@@ -30,7 +30,9 @@ from .queries import (
 )
 from .raw import Source
 from .reference import likely_region
-from .session import Session
+
+if TYPE_CHECKING:
+    from .session import Session
 
 QueryT = TypeVar("QueryT", bound=Query[Any])
 

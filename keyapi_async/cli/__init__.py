@@ -22,10 +22,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Here and not above: without the extra this must end in one line, not in a traceback.
         from keyapi_async.cli.entry import run  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("cyclopts", "rich"):
+        if error.name != "cyclopts":
             raise
         print(  # noqa: T201
-            f"keyapi: {error.name} is missing; the command needs the extra: "
+            "keyapi: cyclopts is missing; the command needs the extra: "
             "pip install 'keyapi-async[cli]'",
             file=sys.stderr,
         )

@@ -1,4 +1,4 @@
-"""The app to which each module adds its commands; `entry` lists the modules."""
+"""The app; `commands` adds all but one."""
 
 from typing import Literal
 

@@ -9,19 +9,18 @@ import attrs
 import keyapi_async.crawl as crawls
 from keyapi_async import KeyAPIError
 from keyapi_async.cli import crawl_options
-from keyapi_async.cli.app import app
 from keyapi_async.cli.display import Display, choose_form
 from keyapi_async.cli.failures import INCOMPLETE, INTERRUPTED, USAGE, CommandError, option
+from keyapi_async.cli.known_values import LISTS
 from keyapi_async.cli.messages import count, show
 from keyapi_async.cli.options import AllowUnknown, Requests
 from keyapi_async.cli.query_options import (
-    LISTS,
     check_known,
-    list_known,
     query_options,
     with_options,
 )
-from keyapi_async.cli.runner import on_signal, open_client, perform
+from keyapi_async.cli.runner import open_client, perform
+from keyapi_async.cli.signals import on_signal
 from keyapi_async.cli.status_command import summary_lines
 from keyapi_async.crawl import Crawl, CrawlFile, CrawlOptions, Plan, Progress
 
@@ -31,7 +30,6 @@ else:
     Endpoint = Literal[tuple(LISTS)]
 
 
-@app.command(help_epilogue=list_known(*LISTS.values()))
 @with_options(query_options(*LISTS.values(), several=True))
 def crawl(  # noqa: D417 - the options say what they are
     *endpoints: Endpoint,
@@ -44,11 +42,7 @@ def crawl(  # noqa: D417 - the options say what they are
     requests: Requests = Requests(),  # noqa: B008
     **filters: Any,
 ) -> None:
-    """Every list of a grid, into one SQLite file, exactly once.
-
-    Every combination of the filters is a list; all but flags may be given several times.
-
-    The same command goes on where it ended; when all is done, it does nothing.
+    """Run `keyapi crawl`.
 
     Args:
         endpoints: What to crawl.

@@ -11,8 +11,8 @@ from attrs import frozen
 from cyclopts import Group, Parameter
 
 from keyapi_async.cli.failures import USAGE, CommandError, option
+from keyapi_async.cli.known_values import LISTS, known_values
 from keyapi_async.cli.options import Age, File, Flag, Quiet, Verbose, Whole, reads
-from keyapi_async.cli.query_options import LISTS, known_values
 from keyapi_async.crawl import Plan, Shard, grid, read_plan
 
 PLAN = Group.create_ordered("Plan")

@@ -1,4 +1,4 @@
-"""Where a command line becomes an exit code. Importing the commands' modules adds them."""
+"""Where a command line becomes an exit code."""
 
 from __future__ import annotations
 
@@ -9,28 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from keyapi_async.cli import (
-    crawl_command,
-    export_command,
-    movers_command,
-    query_commands,
-    sandbox_command,
-    status_command,
-    trend_commands,
-)
 from keyapi_async.cli.app import app
+from keyapi_async.cli.commands import add_commands
 from keyapi_async.cli.failures import BROKEN_PIPE, conclude
-from keyapi_async.cli.runner import handling_signals, interrupt
+from keyapi_async.cli.signals import handling_signals, interrupt
 
-COMMANDS = (
-    query_commands,
-    crawl_command,
-    status_command,
-    export_command,
-    movers_command,
-    trend_commands,
-    sandbox_command,
-)
+add_commands()
 
 
 def run(args: Sequence[str]) -> int:

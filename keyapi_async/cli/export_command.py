@@ -12,7 +12,6 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from keyapi_async import ENDPOINTS
-from keyapi_async.cli.app import app
 from keyapi_async.cli.display import choose_form
 from keyapi_async.cli.messages import count, say
 from keyapi_async.cli.options import SEVERAL, File, Flag, Moment, Quiet, Verbose, reads
@@ -60,7 +59,6 @@ class Choice:
     """Only of lists that are complete."""
 
 
-@app.command
 def export(  # noqa: D417 - the options say what they are
     file: str,
     /,
@@ -70,11 +68,7 @@ def export(  # noqa: D417 - the options say what they are
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Write what crawls fetched as JSONL, CSV, Parquet, a DuckDB database or a lake.
-
-    Each file appears when it is complete. CSV and Parquet are a file for each endpoint, such as
-    out.videos.parquet. A folder (lake/) becomes a data set of Parquet files by endpoint and day, of
-    which only those are written that are new or have changed.
+    """Run `keyapi export`.
 
     Args:
         file: The SQLite file of a crawl.

@@ -9,7 +9,6 @@ from cyclopts import CycloptsError
 import keyapi_async
 from keyapi_async import KeyAPIError, ParameterError
 from keyapi_async.cli.messages import log, say
-from keyapi_async.crawl import CrawlError
 
 FAILURE = 1
 USAGE = 2
@@ -32,7 +31,6 @@ _CODES: dict[type[BaseException], int] = {
     keyapi_async.CreditBudgetError: BUDGET,
     keyapi_async.InsufficientCreditsError: BUDGET,
     keyapi_async.RateLimitError: RATE_LIMIT,
-    CrawlError: INCOMPLETE,
     KeyboardInterrupt: INTERRUPTED,
 }
 _SUBJECTS = {getattr(query, "subject", None) for query in keyapi_async.ENDPOINTS.values()}

@@ -15,7 +15,6 @@ from rich.table import Table
 from rich.text import Text
 
 from keyapi_async import TrendPoint, trends
-from keyapi_async.cli.app import app
 from keyapi_async.cli.failures import USAGE, CommandError
 from keyapi_async.cli.layouts import sparkline, text
 from keyapi_async.cli.messages import count, say
@@ -71,7 +70,6 @@ class Post:
     """Send a message even if nothing moved."""
 
 
-@app.command
 def movers(  # noqa: D417 - the options say what they are
     file: str,
     /,
@@ -84,9 +82,7 @@ def movers(  # noqa: D417 - the options say what they are
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Say what moved from one day to another: new, risen, dropped, ...
-
-    Only complete lists are compared. Several files are one history.
+    """Run `keyapi movers`.
 
     Args:
         file: The SQLite file of a crawl.

@@ -1,25 +1,32 @@
 """The commands for trends: one for each list and each detail that there is a query for."""
 
 import math
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
 import attrs
 
 from keyapi_async import ENDPOINTS, DetailQuery, ListQuery, Query, StopReason
-from keyapi_async.cli.app import app
 from keyapi_async.cli.display import Display, choose_form
 from keyapi_async.cli.layouts import panel_for, table_for
 from keyapi_async.cli.messages import count, plural, say
 from keyapi_async.cli.options import AllowUnknown, Output, Paging, Requests, Reuse
 from keyapi_async.cli.output import writing_items
-from keyapi_async.cli.query_options import check_known, list_known, query_options, with_options
+from keyapi_async.cli.query_options import check_known, query_options, with_options
 from keyapi_async.cli.runner import open_client, perform
 from keyapi_async.crawl import Progress
 
 
-def add_command(kind: type[Query[Any]]) -> None:
-    """Add the command that fetches a list, or one thing in detail."""
+def __getattr__(name: str) -> Callable[..., None]:
+    """The function for an endpoint, by the endpoint's name."""
+    if name in ENDPOINTS:
+        return make_command(ENDPOINTS[name])
+    raise AttributeError(name)
+
+
+def make_command(kind: type[Query[Any]]) -> Callable[..., None]:
+    """Make the function that fetches a list, or one thing in detail."""
 
     def fetch(
         *subject: str,
@@ -37,9 +44,7 @@ def add_command(kind: type[Query[Any]]) -> None:
 
     subjects = [kind.subject] if issubclass(kind, DetailQuery) else []
     unused = ["subject", *(["paging"] if subjects else [])]
-    fetch.__doc__ = kind.__doc__
-    command = with_options(query_options(kind), instead_of=unused)(fetch)
-    app.command(command, name=kind.noun if subjects else kind.name, help_epilogue=list_known(kind))
+    return with_options(query_options(kind), instead_of=unused)(fetch)
 
 
 async def _fetch(
@@ -80,7 +85,3 @@ def _count_pages(total: int, paging: Paging) -> int:
     items = max(total - (paging.start_page - 1) * paging.page_size, 0)
     wanted = items if paging.max_items is None else min(items, paging.max_items)
     return math.ceil(wanted / paging.page_size)
-
-
-for _kind in ENDPOINTS.values():
-    add_command(_kind)

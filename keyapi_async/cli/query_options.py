@@ -15,17 +15,13 @@ from typing import Annotated, Any, Literal, TypeVar
 import attrs
 from cyclopts import Parameter
 
-from keyapi_async import ENDPOINTS, ListQuery, Query, reference
-from keyapi_async.cli.app import EPILOGUE
+from keyapi_async import Query, reference
 from keyapi_async.cli.failures import USAGE, CommandError, option
+from keyapi_async.cli.known_values import known_values
 from keyapi_async.cli.options import FILTERS
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _P = inspect.Parameter
-
-LISTS: dict[str, type[ListQuery[Any]]] = {
-    name: query for name, query in ENDPOINTS.items() if issubclass(query, ListQuery)
-}
 
 _ALIASES = {"industry_id": "--industry", "search_keyword": "--keyword"}
 
@@ -60,25 +56,6 @@ def parameter_help(query: type[Query[Any]]) -> dict[str, str]:
     """What the docstring of a query says of each parameter."""
     found = re.findall(r"^    (\w+): (.+(?:\n {5,}.+)*)", inspect.getdoc(query) or "", re.MULTILINE)
     return {name: " ".join(text.split()) for name, text in found}
-
-
-def known_values(query: type[Query[Any]]) -> dict[str, Mapping[str, str]]:
-    """The known values of the parameters that take any, each with its name."""
-    known = {"region": query.regions, "industry_id": reference.INDUSTRIES}
-    return {name: values for name, values in known.items() if name in attrs.fields_dict(query)}
-
-
-def list_known(*queries: type[Query[Any]]) -> str:
-    """The known values of some queries, as the epilogue of a help page."""
-    known = {name: values for query in queries for name, values in known_values(query).items()}
-    lines = []
-    if "region" in known:
-        codes = dict.fromkeys(code for query in queries for code in query.regions)
-        lines.append(f"Known regions: {' '.join(codes)}")
-    if "industry_id" in known:
-        industries = known["industry_id"].items()
-        lines += ["Known industries:", *(f"{number} {name}" for number, name in industries)]
-    return "\n\n".join(["\n".join(lines), EPILOGUE])
 
 
 # -- options -----------------------------------------------------------------------------------

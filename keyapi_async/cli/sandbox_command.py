@@ -9,11 +9,11 @@ import attrs
 from attrs import frozen
 from cyclopts import Parameter, validators
 
-from keyapi_async.cli.app import app
 from keyapi_async.cli.failures import INTERRUPTED, USAGE, CommandError
 from keyapi_async.cli.messages import say
 from keyapi_async.cli.options import ABOVE_0, AT_LEAST_0, Day, Quiet, Verbose, Whole
-from keyapi_async.cli.runner import on_signal, perform
+from keyapi_async.cli.runner import perform
+from keyapi_async.cli.signals import on_signal
 
 
 @Parameter(name="*")
@@ -45,16 +45,13 @@ class SandboxOptions:
     """Seconds from one day to the next; by default the day stays."""
 
 
-@app.command
 def sandbox(  # noqa: D417 - the options say what they are
     *,
     settings: SandboxOptions = SandboxOptions(),
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Serve a local KeyAPI with made-up data, to try any program against.
-
-    Prints what to export for a client to find it.
+    """Run `keyapi sandbox`.
 
     Args:
         quiet: Write nothing but errors to stderr.

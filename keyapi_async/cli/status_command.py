@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import attrs
 from cyclopts import Parameter
 
-from keyapi_async.cli.app import app
 from keyapi_async.cli.messages import count, duration, show
 from keyapi_async.cli.options import Flag
 from keyapi_async.crawl import CrawlFile, FailedQuery, Summary, query_text
@@ -23,11 +22,10 @@ _COUNTS = (
 )
 
 
-@app.command
 def status(
     file: str, /, *files: str, as_json: Annotated[Flag, Parameter(name="--json")] = False
 ) -> None:
-    """Print what the file of a crawl holds, also while it runs; of several, also the sum.
+    """Run `keyapi status`.
 
     Args:
         file: The SQLite file of a crawl.

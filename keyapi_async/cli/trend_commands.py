@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 
 from keyapi_async import trends
-from keyapi_async.cli.app import app
 from keyapi_async.cli.failures import INCOMPLETE, USAGE, CommandError
 from keyapi_async.cli.layouts import sparkline, text
 from keyapi_async.cli.messages import count, say, show
@@ -29,7 +28,6 @@ CHECKED = 7
 """So many days `check` tells the credits of."""
 
 
-@app.command
 def history(  # noqa: D417 - the options say what they are
     file: str,
     /,
@@ -39,7 +37,7 @@ def history(  # noqa: D417 - the options say what they are
     format: Literal["auto", "table", "jsonl"] = "auto",  # noqa: A002
     verbose: Verbose = False,
 ) -> None:
-    """Show the ranks and views of one thing by day, in every list it was ever in.
+    """Run `keyapi history`.
 
     Args:
         file: The SQLite file of a crawl; more may follow.
@@ -108,7 +106,6 @@ def _days(found: Sequence[trends.History]) -> Table:
     return table
 
 
-@app.command
 def check(
     file: str,
     /,
@@ -116,9 +113,7 @@ def check(
     as_json: Annotated[Flag, Parameter(name="--json")] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Check the newest day: empty, shrunken, frozen and incomplete lists, missing days, fields.
-
-    Exit code 3 when something is wrong.
+    """Run `keyapi check`.
 
     Args:
         file: The SQLite file of a crawl.
@@ -144,7 +139,6 @@ def check(
         raise CommandError(f"{wrong} {verb} wrong with {found.day}", INCOMPLETE)
 
 
-@app.command
 def report(
     file: str,
     /,
@@ -154,7 +148,7 @@ def report(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Write a page on what moved, for people without a terminal: one file that needs no network.
+    """Run `keyapi report`.
 
     Args:
         file: The SQLite file of a crawl.

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-import aiohttp
-
 from keyapi_async.errors import ConfigurationError, KeyAPIError
 
 from .digest import write_digest
@@ -26,7 +24,7 @@ TOP: Final = 20
 
 _RETRIES: Final = 3
 _MAX_WAIT: Final = 30.0
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=30)
+_TIMEOUT: Final = 30.0
 _DISCORD: Final = ("discord.com", "discordapp.com")
 _DISCORD_LENGTH: Final = 2000
 _SLACK_LENGTH: Final = 12_000
@@ -109,7 +107,10 @@ def _message(movers: Movers, moves: list[Move], host: str) -> dict[str, Any]:
 
 async def _send(url: str, message: dict[str, Any]) -> tuple[str, bool]:
     """Send it; what went wrong, if anything did, and whether it may have arrived all the same."""
-    async with aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=True) as session:
+    import aiohttp  # noqa: PLC0415 - of all that reads a crawl's file, this alone needs it
+
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT)
+    async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session:
         attempt = 0
         while True:
             try:

@@ -16,7 +16,7 @@ import pytest
 from keyapi_async import RetryPolicy
 from keyapi_async.cli import display as display_module
 from keyapi_async.cli import main
-from keyapi_async.cli.runner import SIGNALS
+from keyapi_async.cli.signals import SIGNALS
 from keyapi_async.crawl import CrawlFile, database
 from keyapi_async.sandbox import Fault, Sandbox
 from tests.cli.command_line import CRAWL, Run, Tripwire

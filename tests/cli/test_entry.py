@@ -17,7 +17,7 @@ import pytest
 from keyapi_async import __version__
 from keyapi_async import cli as package
 from keyapi_async.cli import main
-from keyapi_async.cli.runner import SIGNALS
+from keyapi_async.cli.signals import SIGNALS
 from keyapi_async.sandbox import Sandbox
 from tests.cli.command_line import json_lines
 

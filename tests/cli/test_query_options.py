@@ -20,10 +20,9 @@ from keyapi_async import (
     reference,
 )
 from keyapi_async.cli.failures import CommandError
+from keyapi_async.cli.known_values import LISTS, list_known
 from keyapi_async.cli.query_options import (
-    LISTS,
     check_known,
-    list_known,
     parameter_help,
     parameter_types,
     query_options,

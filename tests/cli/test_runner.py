@@ -1,50 +1,19 @@
-"""Signals and the log, for every command."""
+"""What a signal ends, and the log, for every command."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-import signal
 from typing import Any
 
 import pytest
 
 from keyapi_async.cli import main
-from keyapi_async.cli.runner import (
-    SIGNALS,
-    handling_signals,
-    interrupt,
-    logging_to_stderr,
-    on_signal,
-    perform,
-)
+from keyapi_async.cli.runner import logging_to_stderr, perform
+from keyapi_async.cli.signals import SIGNALS
 from keyapi_async.sandbox import Fault, Sandbox
 from tests.cli.command_line import FAST, KEY, Run, Tripwire
-
-
-@pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_is_an_interruption(number: int) -> None:
-    cleaned = []
-    with handling_signals(interrupt):
-        try:
-            os.kill(os.getpid(), number)
-            signal.pause()
-        except KeyboardInterrupt:
-            for again in SIGNALS[1:]:  # a terminal that is closed sends it twice
-                os.kill(os.getpid(), again)
-            cleaned.append(True)
-    assert cleaned == [True]
-
-
-def test_what_is_ignored_stays_so() -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with handling_signals(interrupt):
-            os.kill(os.getpid(), signal.SIGHUP)  # as under nohup
-            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -61,22 +30,6 @@ def test_a_signal_cancels_what_runs(number: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         perform(work(), verbose=False)
     assert cleaned == [True]
-
-
-def test_one_signal_too_many_ends_it_wherever_it_is() -> None:
-    came: list[int] = []
-
-    async def work() -> None:
-        with on_signal(came.append, times=2):
-            for _ in range(2):
-                os.kill(os.getpid(), signal.SIGTERM)
-                await asyncio.sleep(0)
-            os.kill(os.getpid(), signal.SIGTERM)
-            raise AssertionError
-
-    with pytest.raises(KeyboardInterrupt):
-        perform(work(), verbose=False)
-    assert came == [signal.SIGTERM] * 2
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
+import subprocess
 import sys
 import threading
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from aiolimiter import AsyncLimiter
@@ -120,3 +123,29 @@ async def test_a_limiter_that_fails_afterwards_costs_no_answer(caplog):
         assert len((await client.trending.hashtags()).items) == 20
         assert client.usage.credits_spent == 2
     assert "its answer is kept" in caplog.text
+
+
+FIRST_CALL = """
+import asyncio, sys
+from keyapi_async import KeyAPIClient
+
+async def main():
+    assert not {"aiohttp", "yarl", "cattrs", "sqlite3"} & set(sys.modules)
+    async with KeyAPIClient(sys.argv[1], base_url=sys.argv[2]) as client:
+        before = set(sys.modules)
+        assert {"aiohttp", "yarl", "cattrs"} <= before
+        await client.trending.hashtags()
+        print(sorted(set(sys.modules) - before))
+
+asyncio.run(main())
+"""
+
+
+def test_aiohttp_is_loaded_with_the_client_neither_before_nor_in_a_call():
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with Sandbox() as sandbox:
+        command = [sys.executable, "-c", FIRST_CALL, sandbox.api_key, sandbox.url]
+        result = subprocess.run(
+            command, env=env, stdout=subprocess.PIPE, text=True, check=True, timeout=20
+        )
+        assert (result.stdout, len(sandbox.requests)) == ("[]\n", 1)
