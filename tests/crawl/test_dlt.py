@@ -292,7 +292,7 @@ Warehouse(Path(folder)).pipeline().run(trends(file))
         ("/started_jobs/", 2),  # loading
         ("/completed_jobs/", 1),  # the first table loaded
         ("/completed_jobs/", 4),  # some tables merged
-        ("/load/loaded/", 1),  # all loaded
+        ("/package_completed.json", 1),  # all loaded
     ],
 )
 def test_a_killed_load_loses_nothing(
