@@ -121,9 +121,9 @@ def _deliver(paths: Sequence[Path], endpoint: str) -> Iterator[list[dict[str, An
 
 def _marks(db: Database, endpoint: str) -> defaultdict[int, dict[str, str]]:
     """What the rows of each block of lists depend on, by snapshot, as short hashes."""
-    marks = defaultdict[int, dict[str, str]](dict)
+    marks, columns = defaultdict[int, dict[str, str]](dict), column_types(endpoint)
     for (snapshot, block), lists in groupby(db.each(_LISTS, endpoint), itemgetter(0, 1)):
-        state = repr((column_types(endpoint), [tuple(one) for one in lists]))
+        state = repr((columns, [tuple(one) for one in lists]))
         marks[snapshot][str(block)] = hashlib.sha256(state.encode()).hexdigest()[:16]
     return marks
 
