@@ -21,6 +21,7 @@ import keyapi_async
 from keyapi_async import KeyAPIClient
 from keyapi_async.cli import main
 from keyapi_async.sandbox import Fault, Sandbox
+from tests.crawl.stored_crawls import write_crawl
 
 ROOT = Path(__file__).parent.parent
 GUIDES = [ROOT / "README.md", *sorted((ROOT / "keyapi_async").glob("**/README.md"))]
@@ -78,6 +79,10 @@ def sandbox(monkeypatch):
 @pytest.mark.parametrize("example", EXAMPLES, ids=str)
 def test_every_example_runs(example, sandbox, keyapi_sandbox, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    if "import dlt" in example.text:
+        write_crawl(tmp_path / "trends.sqlite")
+        monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
+        monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
     code = compile(example.text, f"<{example}>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
     async def run():

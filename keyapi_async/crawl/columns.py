@@ -120,7 +120,12 @@ def known_names(endpoint: str) -> Mapping[str, frozenset[str]]:
 
 def column_names(endpoint: str) -> list[str]:
     """All columns of an endpoint's table, in order."""
-    return [*_sources(endpoint)]
+    return [*column_types(endpoint)]
+
+
+def column_types(endpoint: str) -> dict[str, str]:
+    """All columns of an endpoint's table, in order, with their DuckDB types."""
+    return {name: kind for name, (_, kind) in _sources(endpoint).items()}
 
 
 def duckdb_type(hint: Any) -> str:

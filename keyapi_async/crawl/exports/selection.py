@@ -182,7 +182,7 @@ def find_pages(dbs: Iterable[Database], selection: Selection) -> Iterator[FoundP
     """
     for db in dbs:
         for found in find_lists(db, selection):
-            yield from _read_pages(db, found, selection)
+            yield from read_pages(db, found, selection)
 
 
 def find_endpoints(dbs: Sequence[Database], selection: Selection) -> list[str]:
@@ -213,7 +213,7 @@ def read_endpoints(db: Database) -> list[str]:
     return found
 
 
-def _read_pages(db: Database, found: FoundList, selection: Selection) -> Iterator[FoundPage]:
+def read_pages(db: Database, found: FoundList, selection: Selection) -> Iterator[FoundPage]:
     """What is selected of one list."""
     rows = db.rows(_ITEMS, found.id, selection.since, selection.until)
     for _, group in itertools.groupby(rows, key=itemgetter(0)):
