@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from keyapi_async import KeyAPIClient, RetryPolicy
-from keyapi_async.crawl import Crawl, Plan, Progress, Summary, grid
+from keyapi_async.converter import filters
+from keyapi_async.crawl import Crawl, CrawlFile, Plan, Progress, Summary, grid
 from keyapi_async.crawl.database import Database
 from keyapi_async.crawl.jobs import Batch, Job, Options
 from keyapi_async.crawl.snapshots import Request, carry_out, decide
@@ -68,6 +69,22 @@ def content(path: Path) -> list[str]:
 def folder(path: Path) -> dict[str, bytes]:
     """Every file of a folder, byte for byte."""
     return {each.name: each.read_bytes() for each in path.iterdir()}
+
+
+def compare_items(plan: Plan, sandbox: Sandbox, *files: Path) -> None:
+    """Every list is stored once, in one of the files, as the server has it."""
+    found: dict[Query[Any], list[str]] = {}
+    for file in files:
+        records = CrawlFile(file).records(*{query.name for query in plan})
+        part: dict[Query[Any], list[str]] = {}
+        for record in records:
+            part.setdefault(record.query, []).append(record.query.id_of(record.item))
+        assert not found.keys() & part
+        found |= part
+    for query in plan:
+        wire = {name: text for name, text in filters(query).items() if name != "limit"}
+        expected = sandbox.items(query.name, **wire)
+        assert found[query] == [item[query.item_key] for item in expected]
 
 
 class WallClock:

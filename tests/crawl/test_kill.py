@@ -13,12 +13,10 @@ from typing import Any
 
 import pytest
 
-from keyapi_async.converter import filters
 from keyapi_async.crawl import CrawlFile, Plan, StoreError, grid, query_json
-from keyapi_async.queries import Query
 from keyapi_async.sandbox import Fault, Sandbox
 from keyapi_async.sandbox.ledger import RecordedRequest
-from tests.crawl.sandboxed_crawl import rows
+from tests.crawl.sandboxed_crawl import compare_items, rows
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 
@@ -93,16 +91,6 @@ def compare_books(file: Path, sandbox: Sandbox) -> None:
     assert spent <= sandbox.credits_spent <= spent + summary.credits_at_risk
 
 
-def compare_items(file: Path, sandbox: Sandbox, plan: Plan) -> None:
-    found: dict[Query[Any], list[str]] = {}
-    for record in CrawlFile(file).records(*{query.name for query in plan}):
-        found.setdefault(record.query, []).append(record.query.id_of(record.item))
-    for query in plan:
-        wire = {name: text for name, text in filters(query).items() if name != "limit"}
-        expected = sandbox.items(query.name, **wire)
-        assert found[query] == [item[query.item_key] for item in expected]
-
-
 @pytest.mark.slow
 def test_twenty_kills_change_nothing(file: Path) -> None:
     with Sandbox(faults=FAULTS, fault_rate=0.1, seed=5) as sandbox:
@@ -110,7 +98,7 @@ def test_twenty_kills_change_nothing(file: Path) -> None:
         assert rows(file, "SELECT count(*) FROM pages WHERE status = 'ok'") == [(PAGES,)]
         # Whatever was paid for but not stored was under way when it was killed.
         assert PAGES <= sandbox.credits_spent // 2 <= PAGES + 20 * WORKERS
-        compare_items(file, sandbox, PLAN)
+        compare_items(PLAN, sandbox, file)
 
 
 @pytest.mark.slow
@@ -120,4 +108,4 @@ def test_a_kill_among_details(file: Path) -> None:
     with Sandbox(faults=FAULTS, fault_rate=0.03, bill_faults=True, latency=0.01) as sandbox:
         crawl_and_kill(2, sandbox, file, plan, {}, concurrency=WORKERS, details="all")
         assert CrawlFile(file).status().items == 200
-        compare_items(file, sandbox, plan)
+        compare_items(plan, sandbox, file)
