@@ -170,10 +170,8 @@ def _check_keys(keys: Sequence[str] | None) -> tuple[str | None, ...]:
     """The keys to deal out; None is the worker's own."""
     if keys is None:
         return (None,)
-    is_right = not isinstance(keys, str) and all(
-        isinstance(one, str) and one.strip() for one in keys
-    )
-    if not (is_right and keys):
+    is_list = isinstance(keys, Sequence) and not isinstance(keys, str)
+    if not (is_list and keys and all(isinstance(key, str) and key.strip() for key in keys)):
         allowed = "a list of API keys, none of them empty, or None for those of the workers"
         raise ParameterError("keys", type(keys).__name__, allowed)
     return tuple(keys)
@@ -194,11 +192,13 @@ def _count_parts(dask_client: Client, folder: str, shards: int | None, keys: int
             allowed = f"a folder that all workers see; {worker} has no such folder"
             raise ParameterError("folder", folder, allowed)
     there = {count for counts in folders.values() for count in counts or ()}
-    wanted = wanted or (there.pop() if len(there) == 1 else keys or len(folders))
-    if there - {wanted}:
-        allowed = f"{min(there)} as the files in {folder} say, or the folder another"
+    if len(there) > 1:
+        raise ParameterError("folder", folder, "one with the files of one crawl")
+    (count,) = there or {wanted or keys or len(folders)}
+    if wanted not in (None, count):
+        allowed = f"{count}, as of the files in the folder, or another folder"
         raise ParameterError("shards", wanted, allowed)
-    return wanted
+    return count
 
 
 def _run_parts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import sqlite3
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from keyapi_async.models import Hashtag
 from keyapi_async.queries import Query
 from keyapi_async.raw import Source, attach
 from keyapi_async.sandbox import Sandbox
+from keyapi_async.sandbox.ledger import RecordedRequest
 from keyapi_async.usage import Usage
 
 FAIL_FAST = RetryPolicy(unavailable=0, maybe_billed=0, unsent=0)
@@ -85,6 +86,25 @@ def compare_items(plan: Plan, sandbox: Sandbox, *files: Path) -> None:
         wire = {name: text for name, text in filters(query).items() if name != "limit"}
         expected = sandbox.items(query.name, **wire)
         assert found[query] == [item[query.item_key] for item in expected]
+
+
+class Tripwire(list[RecordedRequest]):
+    """A sandbox's book of requests; an entry in it sets something off, in the server's thread."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        super().__init__(sandbox.requests)
+        sandbox._ledger.requests = self
+        self._wire: tuple[int, Callable[[], object]] | None = None
+
+    def set(self, count: int, action: Callable[[], object]) -> None:
+        """Set the action off with the request after so many more."""
+        self._wire = (len(self) + count, action)
+
+    def append(self, record: RecordedRequest) -> None:
+        super().append(record)
+        if self._wire is not None and len(self) >= self._wire[0]:
+            (_, action), self._wire = self._wire, None
+            action()
 
 
 class WallClock:

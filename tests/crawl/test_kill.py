@@ -15,8 +15,7 @@ import pytest
 
 from keyapi_async.crawl import CrawlFile, Plan, StoreError, grid, query_json
 from keyapi_async.sandbox import Fault, Sandbox
-from keyapi_async.sandbox.ledger import RecordedRequest
-from tests.crawl.sandboxed_crawl import compare_items, rows
+from tests.crawl.sandboxed_crawl import Tripwire, compare_items, rows
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 
@@ -47,19 +46,6 @@ asyncio.run(main(*sys.argv[1:]))
 PATIENT = {"backoff": 0.001, "maybe_billed": 9, "unavailable": 9}
 
 
-class Tripwire(list[RecordedRequest]):
-    """The sandbox's book of requests; at the n-th entry it kills who sent it."""
-
-    victim: subprocess.Popen[bytes] | None = None
-    at = 0
-
-    def append(self, record: RecordedRequest) -> None:
-        super().append(record)
-        if self.victim is not None and len(self) >= self.at:
-            self.victim.send_signal(signal.SIGKILL)
-            self.victim = None
-
-
 def crawl_and_kill(
     kills: int, sandbox: Sandbox, file: Path, plan: Plan, retry: Any, **options: Any
 ) -> None:
@@ -70,10 +56,10 @@ def crawl_and_kill(
     command = [sys.executable, "-c", CHILD, str(file), str(plan_file)]
     command += [json.dumps(options), json.dumps(retry)]
     keys = {"KEYAPI_TOKEN": sandbox.api_key, "KEYAPI_BASE_URL": sandbox.url}
-    book = sandbox._ledger.requests = Tripwire()
+    book = Tripwire(sandbox)
     for _ in range(kills):
-        book.at = len(book) + rng.randint(3, 24)
-        book.victim = process = subprocess.Popen(command, env={**os.environ, **keys})
+        process = subprocess.Popen(command, env={**os.environ, **keys})
+        book.set(rng.randint(3, 24), process.kill)
         assert process.wait() == -signal.SIGKILL
         compare_books(file, sandbox)
     assert subprocess.run(command, env={**os.environ, **keys}, check=False).returncode == 0
