@@ -183,7 +183,7 @@ def _count_parts(dask_client: Client, folder: str, shards: int | None, keys: int
         allowed = "a distributed.Client, and not an asynchronous one"
         raise ParameterError("dask_client", dask_client, allowed)
     wanted = None if shards is None else whole_number("shards", shards, 1)
-    folders: dict[str, list[int] | None] = dask_client.run(_find_counts, folder)
+    folders: Any = dask_client.run(_find_counts, folder)
     if not folders:
         allowed = "the client of a cluster that has workers (wait_for_workers waits for them)"
         raise ParameterError("dask_client", dask_client, allowed)

@@ -9,7 +9,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -183,15 +183,29 @@ def check_stopped(client: Client, sandbox: Sandbox, parts: Path) -> None:
     compare_items(PLAN, sandbox, *files(parts))
 
 
-def test_a_worker_that_retires_hands_its_part_on(client: Client, parts: Path) -> None:
+def retire(client: Client, worker: str) -> None:
+    client.retire_workers([worker])
+
+
+def give_up(client: Client, worker: str) -> None:
+    async def remove(dask_scheduler: Any) -> None:
+        await dask_scheduler.remove_worker(worker, stimulus_id="test", close=False)
+
+    client.run_on_scheduler(remove)
+
+
+@pytest.mark.parametrize("lose", [retire, give_up])
+def test_a_lost_worker_that_lives_hands_its_part_on(
+    client: Client, parts: Path, lose: Callable[[Client, str], None]
+) -> None:
     workers = list(client.run(os.getpid))
 
-    def retire(*_: int) -> None:
+    def lose_one(*_: int) -> None:
         if sandbox.requests and len(workers) == 2:
-            client.retire_workers([workers.pop()])
+            lose(client, workers.pop())
 
     with Sandbox(latency=0.03) as sandbox:
-        made = crawl(client, sandbox, parts, concurrency=1, on_progress=retire)
+        made = crawl(client, sandbox, parts, concurrency=1, on_progress=lose_one)
         assert sorted(one.runs for one in made) == [1, 2]
         assert sandbox.credits_spent == 2 * PAGES
         compare_items(PLAN, sandbox, *files(parts))
@@ -271,7 +285,7 @@ def test_a_client_that_cannot_be_used(tmp_path: Path, parts: Path) -> None:
 def test_a_folder_with_another_number_of_parts(client: Client, parts: Path) -> None:
     (parts / "part-1-of-3.sqlite").touch()
     (parts / "part-1-of-3.sqlite-lock").touch()
-    with pytest.raises(ParameterError, match="shards must be 3, as .*, or another folder, not 2"):
+    with pytest.raises(ParameterError, match=r"shards must be 3, as .*, or another folder, not 2"):
         crawl_on_dask(client, PLAN, parts, shards=2)
     (parts / "part-4-of-5.sqlite").touch()
     for shards in (None, 3):
@@ -303,6 +317,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @unix
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
 def test_the_end_of_the_caller_stops_all_parts(
