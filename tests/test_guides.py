@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -182,6 +184,59 @@ def test_the_daily_crawl_as_cron_runs_it(cron, tmp_path):
         assert sandbox.credits_spent == 2 * (2 + 2 + 1)
         assert "nothing to do" in (trends / "daily.log").read_text()
     assert (trends / "key.sh").stat().st_mode & 0o077 == 0
+
+
+def test_the_units_of_systemd_do_what_cron_does(tmp_path):
+    units = {}
+    for block in CRAWL:
+        if block.language == "ini":
+            name = re.match(r"# (\S+)\n", block.text)[1]
+            units[name] = (tmp_path / name).write_text(block.text) and block.text
+    assert [*units] == ["trends.service", "trends.timer"]
+    assert "ExecStart=%h/trends/daily.sh\n" in units["trends.service"]
+    times = re.findall(r"OnCalendar=\*-\*-\* (\d\d):(\d\d)\n", units["trends.timer"])
+    table = re.findall(r"^(\d+) (\d+) \* \* \* ", only("cron", r"(.*)"), re.MULTILINE)
+    assert [(int(hour), int(minute)) for hour, minute in times] == [
+        (int(hour), int(minute)) for minute, hour in table
+    ]
+    if shutil.which("systemd-analyze"):
+        script = tmp_path / "trends" / "daily.sh"
+        script.parent.mkdir()
+        script.write_text("#!/bin/sh\n")
+        script.chmod(0o755)
+        told = subprocess.run(
+            ["systemd-analyze", "--user", "verify", *(tmp_path / name for name in units)],
+            env={
+                "HOME": str(tmp_path),
+                "XDG_RUNTIME_DIR": str(tmp_path),
+                "PATH": os.environ["PATH"],
+            },
+            capture_output=True,
+            check=False,
+            text=True,
+        )
+        assert (told.returncode, told.stdout + told.stderr) == (0, "")
+
+
+def test_the_task_of_an_orchestrator_can_be_tried_again(monkeypatch, tmp_path):
+    (task,) = [block.text for block in CRAWL if "def crawl_day" in block.text]
+    assert len([line for line in task.splitlines() if line]) <= 14
+    names = {}
+    exec(task, names)
+    monkeypatch.chdir(tmp_path)
+    lake = "read_parquet('lake/hashtags/**/*.parquet', hive_partitioning = true)"
+    with Sandbox(totals={"hashtags": 30, "music": 20}) as sandbox:
+        monkeypatch.setenv("KEYAPI_BASE_URL", sandbox.url)
+        monkeypatch.setenv("KEYAPI_TOKEN", sandbox.api_key)
+        sandbox.fail(Fault.status(404), page=2)
+        with pytest.raises(RuntimeError, match=": 1 lists failed: NotFoundError"):
+            names["crawl_day"]()
+        for _ in range(2):
+            names["crawl_day"]()
+            with duckdb.connect() as db:
+                found = db.execute(f"SELECT count(*), bool_and(list_complete) FROM {lake}")
+                assert found.fetchall() == [(60, True)]
+            assert sandbox.credits_spent == 2 * (2 + 2 + 1 + 1)
 
 
 def test_the_guides_have_examples():

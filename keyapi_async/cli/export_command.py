@@ -2,7 +2,7 @@
 
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Literal, TextIO, TypeAlias, get_args
 
@@ -19,7 +19,7 @@ from keyapi_async.cli.options import SEVERAL, File, Flag, Moment, Quiet, Verbose
 from keyapi_async.cli.output import escape_controls
 from keyapi_async.cli.query_options import parameter_types
 from keyapi_async.cli.runner import logging_to_stderr
-from keyapi_async.cli.status_command import incomplete_lines
+from keyapi_async.cli.status_command import incomplete_lines, newest_day
 from keyapi_async.crawl import CrawlFile, Selection, export_files
 
 _KINDS = [parameter_types(query).get("period") for query in ENDPOINTS.values()]
@@ -87,9 +87,9 @@ def export(  # noqa: D417 - the options say what they are
     paths = [file, *files]
     selection = Selection(**attrs.asdict(choice, recurse=False))
     with logging_to_stderr(verbose=verbose):
-        if not quiet and not selection.complete_only:
-            for path in paths:
-                _warn(path)
+        if not quiet:
+            for line in _warnings(paths, names_incomplete=not selection.complete_only):
+                say(line)
         target = _standard_output() if output == "-" else output
         form = choose_form(quiet=quiet, verbose=verbose)
         with _showing_progress(is_live=form == "live" and output != "-") as progress:
@@ -111,16 +111,17 @@ def _showing_progress(*, is_live: bool) -> Iterator[Callable[[int], None] | None
         yield lambda items: line.update(count(items, "item"))
 
 
-def _warn(path: str) -> None:
-    """Name the incomplete lists of the newest snapshot."""
-    file = CrawlFile(path)
-    summary = file.status()
-    if not summary.complete:
-        lacking = file.incomplete(summary.snapshot)
-        lists = count(len(lacking), "list")
-        say(f"{path}: snapshot {summary.snapshot} of {summary.day} is incomplete: {lists} lacking")
-        for line in incomplete_lines(lacking):
-            say(line)
+def _warnings(paths: Sequence[str], *, names_incomplete: bool) -> Iterator[str]:
+    """What the newest snapshots lack: lists, and in some files the newest day."""
+    newest = {path: CrawlFile(path).status() for path in paths}
+    for path, summary in newest.items():
+        if names_incomplete and not summary.complete:
+            lacking = CrawlFile(path).incomplete(summary.snapshot)
+            lists = count(len(lacking), "list")
+            where = f"{path}: snapshot {summary.snapshot} of {summary.day}"
+            yield f"{where} is incomplete: {lists} lacking"
+            yield from incomplete_lines(lacking)
+    yield from newest_day(newest)[1]
 
 
 def _standard_output() -> TextIO:

@@ -196,9 +196,10 @@ def _hash(query: Query[Any], *, by_detail: bool) -> int:
     """A number that is the same for all that must be in the same part, in every process."""
     mine: Any = query
     detail = mine.detail_query if isinstance(query, ListQuery) else query
-    key = query.cache_key
     if by_detail and detail is not None:
         key = f"{detail.path} {mine.region} {mine.period}"
+    else:
+        key = query.cache_key
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8])
 
 

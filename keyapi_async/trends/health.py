@@ -45,9 +45,10 @@ class Problem:
     """Something wrong with the newest day.
 
     Attributes:
-        kind: `missing_day` (no snapshot on a day before it), `missing` (a list of the plan that
-            the day hasn't), `incomplete`, `empty` or `shrunken` (against what the list had),
-            `frozen` (equal to the letter for days), `vanished` or `appeared` (a field).
+        kind: `missing_day` (no snapshot on a day before it, perhaps in one file of several),
+            `missing` (a list of the plan that the day hasn't), `incomplete`, `empty` or `shrunken`
+            (against what the list had), `frozen` (equal to the letter for days), `vanished` or
+            `appeared` (a field).
         day: The day.
         endpoint: The endpoint's name; None for a whole day.
         query: The query; None for a whole day or endpoint.
@@ -127,6 +128,7 @@ def health(paths: Paths) -> Health:
         problems: list[Problem] = []
         if newest is not None:
             problems += _check_days(archive, [one.day for one in days])
+            problems += _check_files(archive, timelines, [one.day for one in days])
             for one in timelines:
                 problems += _check_list(archive, one, newest)
             problems += _check_fields(archive, timelines, newest)
@@ -166,6 +168,24 @@ def _check_days(archive: Archive, days: list[date]) -> Iterator[Problem]:
     missing = [days[-2] + _DAY * n for n in range(1, (days[-1] - days[-2]).days)]
     for day in missing:
         yield Problem(kind="missing_day", day=day, message="the day has no snapshot")
+
+
+def _check_files(
+    archive: Archive, timelines: Iterable[Timeline], days: list[date]
+) -> Iterator[Problem]:
+    """Files of daily crawls without the day before the newest, which others have.
+
+    Of the newest, each list is missing.
+    """
+    # Not files whose lists go on in another one.
+    current = {[*one.lists.values()][-1].file for one in timelines if one.is_planned}
+    for number in sorted(current):
+        snapshots = archive.snapshots(number)
+        has = {one.day for one in snapshots}
+        for day in days[-2:-1]:
+            if snapshots[-1].zone and min(has) < day and day not in has:
+                message = f"the day has no snapshot in {archive.paths[number]}"
+                yield Problem(kind="missing_day", day=day, message=message)
 
 
 def _check_list(archive: Archive, timeline: Timeline, day: date) -> Iterator[Problem]:

@@ -125,6 +125,23 @@ def test_a_crawl_that_isnt_daily_misses_no_day(path: Path) -> None:
     assert problems(path) == [("missing_day", "the day has no snapshot")]
 
 
+def test_a_shard_without_the_day_before(path: Path) -> None:
+    other, old = path.with_name("other.sqlite"), path.with_name("old.sqlite")
+    add_day(old, day(1), {GB: Listing("ba")})  # goes on in the other one
+    for number in (2, 3, 4):
+        add_day(path, day(number), {US: Listing("ab" if number % 2 else "ba")})
+    for number in (2, 4):
+        add_day(other, day(number), {GB: Listing("ab")})
+    found = trends.health([path, other, old])
+    assert [(one.day, one.kind, one.message) for one in found.problems] == [
+        (day(3), "missing_day", f"the day has no snapshot in {other}"),
+    ]
+    assert {one.query.region: one.gap for one in trends.movers([path, other, old]).comparisons} == {
+        "US": (),
+        "GB": (day(3),),
+    }
+
+
 def test_a_shard_without_the_day(path: Path) -> None:
     other = path.with_name("other.sqlite")
     for number in (1, 2):
