@@ -191,7 +191,7 @@ def _count_parts(dask_client: Client, folder: str, shards: int | None, keys: int
         if counts is None:
             allowed = f"a folder that all workers see; {worker} has no such folder"
             raise ParameterError("folder", folder, allowed)
-    there = {count for counts in folders.values() for count in counts or ()}
+    there: set[int] = set().union(*folders.values())
     if len(there) > 1:
         raise ParameterError("folder", folder, "one with the files of one crawl")
     (count,) = there or {wanted or keys or len(folders)}

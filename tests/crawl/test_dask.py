@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from distributed import Client, LocalCluster
 from keyapi_async import (
     AuthenticationError,
     ConfigurationError,
+    KeyAPIClient,
     ParameterError,
     PermissionDeniedError,
 )
@@ -140,6 +142,14 @@ def test_keys_are_dealt_out_in_turn_and_stay_hidden(
     assert "keyapi-crawl-" in seen[0]
     assert "Compute Failed" in seen[-1]
     assert not [key for key in keys for text in [*seen, repr(raised.value)] if key in text]
+
+
+@pytest.mark.skipif("share" not in signature(KeyAPIClient).parameters, reason="not there yet")
+def test_parts_with_one_key_share_its_pace(client: Client, parts: Path) -> None:
+    with Sandbox(qps=40) as sandbox:
+        crawl(client, sandbox, parts, qps=40, share=f"file:{parts.parent / 'pace'}")
+        assert sandbox.refused == 0
+        assert sandbox.credits_spent == 2 * PAGES
 
 
 # -- what ends it early ------------------------------------------------------------------------
