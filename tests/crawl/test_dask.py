@@ -7,7 +7,6 @@ import importlib
 import math
 import os
 import random
-import re
 import signal
 import sqlite3
 import subprocess
@@ -355,25 +354,6 @@ def test_the_end_of_the_caller_stops_all_parts(
         with Client(cluster) as client:
             wait_for_threads(client)
             check_stopped(client, sandbox, parts)
-
-
-def test_the_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    guide = Path(crawl_dask.__file__).with_name("README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"\n## On a Dask cluster\n.*?```py\n(.*?)```", guide, re.DOTALL)
-    (tmp_path / "shared" / "trends").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path)
-    with Sandbox() as sandbox, start_cluster(tmp_path, n_workers=2) as cluster:
-        Path("keys.txt").write_text(f"{sandbox.api_key}\n{sandbox.api_key}\n")
-        monkeypatch.setenv("KEYAPI_BASE_URL", sandbox.url)
-        code = code.replace("tcp://scheduler:8786", cluster.scheduler_address)
-        names: dict[str, Any] = {}
-        exec(
-            code.replace('"/shared/', '"shared/').replace("keep_going", "qps=1e6, keep_going"),
-            names,
-        )
-        assert sandbox.credits_spent == 2 * (4 * 5 + 2 * 25)
-        compare_items(names["plan"], sandbox, *files(tmp_path / "shared" / "trends"))
-    assert len(list(Path("shared/lake").glob("*/*/*.parquet"))) == 4
 
 
 @pytest.mark.slow
