@@ -13,9 +13,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dask
 import duckdb
 import pytest
 from attrs import frozen
+from distributed import LocalCluster
 
 import keyapi_async
 from keyapi_async import KeyAPIClient
@@ -242,6 +244,24 @@ def test_the_task_of_an_orchestrator_can_be_tried_again(monkeypatch, tmp_path):
                 found = db.execute(f"SELECT count(*), bool_and(list_complete) FROM {lake}")
                 assert found.fetchall() == [(60, True)]
             assert sandbox.credits_spent == 2 * (2 + 2 + 1 + 1)
+
+
+def test_the_crawl_on_dask(sandbox, monkeypatch, tmp_path):
+    code = only("py", "(.*crawl_on_dask.*)").replace("keep_going", "qps=1e6, keep_going")
+    (tmp_path / "shared" / "trends").mkdir(parents=True)
+    (tmp_path / "keys.txt").write_text(f"{sandbox.api_key}\n{sandbox.api_key}\n")
+    monkeypatch.chdir(tmp_path)
+    with (
+        dask.config.set({"temporary-directory": str(tmp_path / "dask")}),
+        LocalCluster(n_workers=2, processes=False, dashboard_address=":0") as cluster,
+    ):
+        code = code.replace("tcp://scheduler:8786", cluster.scheduler_address)
+        exec(code.replace('"/shared/', '"shared/'), {})
+    assert sandbox.credits_spent == 2 * (4 * 5 + 2 * 25)
+    with duckdb.connect() as db:
+        lists = "read_parquet('shared/lake/*/*/*.parquet', union_by_name = true)"
+        found = db.execute(f"SELECT count(*), bool_and(list_complete) FROM {lists}").fetchall()
+    assert found == [(4 * 100 + 2 * 500, True)]
 
 
 def test_the_guides_have_examples():

@@ -62,7 +62,9 @@ class CrawlOptions(TypedDict, total=False):
     shard: Shard | None
 
 
-class _RunOptions(CrawlOptions, total=False):
+class RunOptions(CrawlOptions, total=False):
+    """How a crawl treats its file, and how it runs; see `Crawl`."""
+
     concurrency: int | None
     keep_going: bool
     wait_outage: float
@@ -229,7 +231,7 @@ async def crawl_to(
     path: str | PathLike[str],
     client: KeyAPIClient,
     plan: Iterable[Query[Any]] | None = None,
-    **options: Unpack[_RunOptions],
+    **options: Unpack[RunOptions],
 ) -> Summary:
     """Run a `Crawl` to its end: the short form of it, with the same arguments.
 

@@ -110,6 +110,10 @@ class StoreError(KeyAPIError):
     """The crawl's file can't be used; the message names it, the reason and the way out."""
 
 
+class LockedError(StoreError):
+    """Another crawl is running on the file."""
+
+
 class Database:
     """An open file; its errors say which file they are about and what to do."""
 
@@ -162,6 +166,7 @@ def writing(path: Path, *, create: bool) -> Iterator[Database]:
         create: Make it if it isn't there, or empty.
 
     Raises:
+        LockedError: Another crawl is running on it.
         StoreError: It can't be used; then nothing in it was changed.
     """
     if create:
@@ -302,7 +307,7 @@ def _locking(path: Path) -> Iterator[None]:
         except sqlite3.Error as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
                 raise _store_error(path, error) from None
-            raise StoreError(
+            raise LockedError(
                 f"{path}: another crawl is running on it; wait for its end, "
                 f"or look at it with `keyapi status {path}`"
             ) from None

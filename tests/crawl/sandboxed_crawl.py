@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import math
 import sqlite3
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from keyapi_async import KeyAPIClient, RetryPolicy
-from keyapi_async.crawl import Crawl, Plan, Progress, Summary, grid
+from keyapi_async.converter import filters
+from keyapi_async.crawl import Crawl, CrawlFile, Plan, Progress, Summary, grid
 from keyapi_async.crawl.database import Database
 from keyapi_async.crawl.jobs import Batch, Job, Options
 from keyapi_async.crawl.snapshots import Request, carry_out, decide
@@ -21,6 +22,7 @@ from keyapi_async.models import Hashtag
 from keyapi_async.queries import Query
 from keyapi_async.raw import Source, attach
 from keyapi_async.sandbox import Sandbox
+from keyapi_async.sandbox.ledger import RecordedRequest
 from keyapi_async.usage import Usage
 
 FAIL_FAST = RetryPolicy(unavailable=0, maybe_billed=0, unsent=0)
@@ -68,6 +70,41 @@ def content(path: Path) -> list[str]:
 def folder(path: Path) -> dict[str, bytes]:
     """Every file of a folder, byte for byte."""
     return {each.name: each.read_bytes() for each in path.iterdir()}
+
+
+def compare_items(plan: Plan, sandbox: Sandbox, *files: Path) -> None:
+    """Every list is stored once, in one of the files, as the server has it."""
+    found: dict[Query[Any], list[str]] = {}
+    for file in files:
+        records = CrawlFile(file).records(*{query.name for query in plan})
+        part: dict[Query[Any], list[str]] = {}
+        for record in records:
+            part.setdefault(record.query, []).append(record.query.id_of(record.item))
+        assert not found.keys() & part
+        found |= part
+    for query in plan:
+        wire = {name: text for name, text in filters(query).items() if name != "limit"}
+        expected = sandbox.items(query.name, **wire)
+        assert found[query] == [item[query.item_key] for item in expected]
+
+
+class Tripwire(list[RecordedRequest]):
+    """A sandbox's book of requests; an entry in it sets something off, in the server's thread."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        super().__init__(sandbox.requests)
+        sandbox._ledger.requests = self
+        self._wire: tuple[int, Callable[[], object]] | None = None
+
+    def set(self, count: int, action: Callable[[], object]) -> None:
+        """Set the action off with the request after so many more."""
+        self._wire = (len(self) + count, action)
+
+    def append(self, record: RecordedRequest) -> None:
+        super().append(record)
+        if self._wire is not None and len(self) >= self._wire[0]:
+            (_, action), self._wire = self._wire, None
+            action()
 
 
 class WallClock:

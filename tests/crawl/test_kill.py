@@ -13,12 +13,9 @@ from typing import Any
 
 import pytest
 
-from keyapi_async.converter import filters
 from keyapi_async.crawl import CrawlFile, Plan, StoreError, grid, query_json
-from keyapi_async.queries import Query
 from keyapi_async.sandbox import Fault, Sandbox
-from keyapi_async.sandbox.ledger import RecordedRequest
-from tests.crawl.sandboxed_crawl import rows
+from tests.crawl.sandboxed_crawl import Tripwire, compare_items, rows
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 
@@ -49,19 +46,6 @@ asyncio.run(main(*sys.argv[1:]))
 PATIENT = {"backoff": 0.001, "maybe_billed": 9, "unavailable": 9}
 
 
-class Tripwire(list[RecordedRequest]):
-    """The sandbox's book of requests; at the n-th entry it kills who sent it."""
-
-    victim: subprocess.Popen[bytes] | None = None
-    at = 0
-
-    def append(self, record: RecordedRequest) -> None:
-        super().append(record)
-        if self.victim is not None and len(self) >= self.at:
-            self.victim.send_signal(signal.SIGKILL)
-            self.victim = None
-
-
 def crawl_and_kill(
     kills: int, sandbox: Sandbox, file: Path, plan: Plan, retry: Any, **options: Any
 ) -> None:
@@ -72,10 +56,10 @@ def crawl_and_kill(
     command = [sys.executable, "-c", CHILD, str(file), str(plan_file)]
     command += [json.dumps(options), json.dumps(retry)]
     keys = {"KEYAPI_TOKEN": sandbox.api_key, "KEYAPI_BASE_URL": sandbox.url}
-    book = sandbox._ledger.requests = Tripwire()
+    book = Tripwire(sandbox)
     for _ in range(kills):
-        book.at = len(book) + rng.randint(3, 24)
-        book.victim = process = subprocess.Popen(command, env={**os.environ, **keys})
+        process = subprocess.Popen(command, env={**os.environ, **keys})
+        book.set(rng.randint(3, 24), process.kill)
         assert process.wait() == -signal.SIGKILL
         compare_books(file, sandbox)
     assert subprocess.run(command, env={**os.environ, **keys}, check=False).returncode == 0
@@ -93,16 +77,6 @@ def compare_books(file: Path, sandbox: Sandbox) -> None:
     assert spent <= sandbox.credits_spent <= spent + summary.credits_at_risk
 
 
-def compare_items(file: Path, sandbox: Sandbox, plan: Plan) -> None:
-    found: dict[Query[Any], list[str]] = {}
-    for record in CrawlFile(file).records(*{query.name for query in plan}):
-        found.setdefault(record.query, []).append(record.query.id_of(record.item))
-    for query in plan:
-        wire = {name: text for name, text in filters(query).items() if name != "limit"}
-        expected = sandbox.items(query.name, **wire)
-        assert found[query] == [item[query.item_key] for item in expected]
-
-
 @pytest.mark.slow
 def test_twenty_kills_change_nothing(file: Path) -> None:
     with Sandbox(faults=FAULTS, fault_rate=0.1, seed=5) as sandbox:
@@ -110,7 +84,7 @@ def test_twenty_kills_change_nothing(file: Path) -> None:
         assert rows(file, "SELECT count(*) FROM pages WHERE status = 'ok'") == [(PAGES,)]
         # Whatever was paid for but not stored was under way when it was killed.
         assert PAGES <= sandbox.credits_spent // 2 <= PAGES + 20 * WORKERS
-        compare_items(file, sandbox, PLAN)
+        compare_items(PLAN, sandbox, file)
 
 
 @pytest.mark.slow
@@ -120,4 +94,4 @@ def test_a_kill_among_details(file: Path) -> None:
     with Sandbox(faults=FAULTS, fault_rate=0.03, bill_faults=True, latency=0.01) as sandbox:
         crawl_and_kill(2, sandbox, file, plan, {}, concurrency=WORKERS, details="all")
         assert CrawlFile(file).status().items == 200
-        compare_items(file, sandbox, plan)
+        compare_items(plan, sandbox, file)
