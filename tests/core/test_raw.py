@@ -118,7 +118,8 @@ def test_an_item_knows_where_in_its_list_it_stood() -> None:
 def test_changing_what_a_page_was_made_of_changes_nothing_for_its_items() -> None:
     page = read_body("videos", VIDEOS % b'{"item_id": "1"}')
     page.raw.clear()
-    assert (page.items[0].raw, page.items[0].raw_json) == ({"item_id": "1"}, '{"item_id": "1"}')
+    item = page.items[0]
+    assert (item.raw_json, item.raw) == ('{"item_id": "1"}', {"item_id": "1"})
 
 
 def test_changing_what_a_detail_was_made_of_changes_nothing_for_its_sound() -> None:
