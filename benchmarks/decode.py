@@ -32,7 +32,7 @@ from keyapi_async.pages import page_from
 from keyapi_async.protocol import Envelope, Response, decode, fit
 from keyapi_async.trending import detail_from
 
-ROUNDS = 80
+ROUNDS = 40
 SECONDS = 0.01  # of each contender in each round
 
 _plain = make_converter()
