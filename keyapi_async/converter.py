@@ -18,8 +18,9 @@ import msgspec
 
 from .errors import InvalidResponseError
 from .models import Model
+from .normalize import normalizer
 from .queries import Query
-from .raw import Source, attach, loads
+from .raw import WHOLE, Source, attach, loads
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -71,10 +72,10 @@ def structure(data: object, cls: type[_T]) -> _T:
     problem = ""
     try:
         return get_converter().structure(data, cls)
-    except msgspec.ValidationError as error:
-        problem = str(error)
     except UnicodeEncodeError:  # msgspec takes a lone surrogate in a text, but in no name
         problem = "a field's name holds half a character (a lone surrogate)"
+    except (msgspec.ValidationError, ValueError) as error:  # or an id with thousands of digits
+        problem = str(error)
     what, _, place = problem.partition(" - at `$")
     missing = re.search(r"missing required field `(.+)`", what)
     where = "data" + place.rstrip("`") + (f".{missing[1]}" if missing else "")
@@ -102,13 +103,19 @@ def from_json(cls: type[_M], text: str) -> _M:
     return model
 
 
-def attach_all(model: Model, source: Source) -> None:
+def attach_all(model: Model, source: Source, place: str = WHOLE) -> None:
     """Tell a model, and the main model it may hold, what it was made from."""
-    attach(model, source)
-    for attribute in attrs.fields(type(model)):
-        inner = getattr(model, attribute.name)
-        if isinstance(inner, Model):
-            attach(inner, source.inside(attribute.name))
+    attach(model, source, place)
+    cls: Any = type(model)
+    for name in _inner_models(cls):
+        attach(getattr(model, name), source.copy(), name)
+
+
+@cache
+def _inner_models(cls: Any) -> dict[str, type[Model]]:
+    """The fields that hold a main model."""
+    types = {a.name: a.type for a in attrs.fields(attrs.resolve_types(cls))}
+    return {n: t for n, t in types.items() if isinstance(t, type) and issubclass(t, Model)}
 
 
 def from_dict(cls: type[_M], data: Mapping[str, Any]) -> _M:
@@ -127,15 +134,13 @@ def from_dict(cls: type[_M], data: Mapping[str, Any]) -> _M:
     return model
 
 
-def _without_extra(cls: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
+def _without_extra(cls: Any, data: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that `to_dict` puts under `extra` beside the others again."""
     raw = dict(data)
-    fields = attrs.fields_dict(attrs.resolve_types(cls))
-    if isinstance(raw.get("extra"), dict) and "extra" not in fields:
+    if isinstance(raw.get("extra"), dict) and "extra" not in attrs.fields_dict(cls):
         raw |= raw.pop("extra")
-    for name, attribute in fields.items():
-        inner = attribute.type
-        if isinstance(inner, type) and issubclass(inner, Model) and isinstance(raw.get(name), dict):
+    for name, inner in _inner_models(cls).items():
+        if isinstance(raw.get(name), dict):
             raw[name] = _without_extra(inner, raw[name])
     return raw
 
@@ -153,11 +158,13 @@ def filters(query: Query[Any]) -> dict[str, str]:
 
 def _by_msgspec(cls: type[_T]) -> Callable[[Any, Any], _T]:
     decoder = msgspec.json.Decoder(cls)
+    normalize = normalizer(cls)
 
     def make(value: Any, _: Any) -> _T:
-        if isinstance(value, bytes | msgspec.Raw):
-            return decoder.decode(value)
-        return msgspec.convert(value, cls)
+        is_json = isinstance(value, (bytes, msgspec.Raw))
+        made = decoder.decode(value) if is_json else msgspec.convert(value, cls)
+        normalize(made)
+        return made
 
     return make
 

@@ -10,7 +10,7 @@ from attrs import field, frozen
 from .models import Pagination
 from .protocol import Answer
 from .queries import ItemT, ListQuery
-from .raw import Received, Source, attach, moment
+from .raw import Received, Source, attach, attach_items, moment
 
 
 @frozen(kw_only=True, repr=False)
@@ -50,8 +50,7 @@ def page_from(answer: Answer[Any], query: ListQuery[ItemT]) -> Page[ItemT]:
     items: tuple[ItemT, ...] = getattr(answer.data, query.data_key)
     place: Pagination = answer.data.pagination
     source = Source(answer.body, query.data_key)
-    for position, item in enumerate(items):
-        attach(item, source, position)
+    attach_items(items, source)
     page = Page(
         items=items,
         number=place.page,
@@ -62,5 +61,5 @@ def page_from(answer: Answer[Any], query: ListQuery[ItemT]) -> Page[ItemT]:
         retrieved_at=moment(answer.retrieved_at),
         from_cache=answer.from_cache,
     )
-    attach(page, source.inside(""))
+    attach(page, source.copy())
     return page

@@ -5,11 +5,12 @@ from __future__ import annotations
 import html
 import json
 import re
-from functools import lru_cache
+from collections.abc import Callable
+from functools import cache, lru_cache
 from typing import Any, Generic, NoReturn, TypeVar
 
 import msgspec
-from attrs import evolve, frozen
+from attrs import define, evolve, frozen
 
 from .converter import get_converter, structure
 from .errors import APIError, InvalidResponseError, error_class, status_phrase
@@ -21,7 +22,7 @@ MAX_EXCERPT = 1000
 """The most bytes of an unusable body that an error holds."""
 
 
-@frozen(kw_only=True, eq=False, repr=False)
+@define(kw_only=True, eq=False, repr=False)  # frozen, it would take twice as long to make
 class Response:
     """One HTTP answer as it came in.
 
@@ -50,7 +51,7 @@ class Envelope(Generic[_T]):
     requestId: Any = None  # noqa: N815 - the wire's name
 
 
-@frozen(kw_only=True, eq=False, repr=False)
+@define(kw_only=True, eq=False, repr=False)  # as Response
 class Answer(Generic[_T]):
     """The envelope of a success (code 0): billed, whatever its data is.
 
@@ -123,9 +124,10 @@ def fit(answer: Answer[Any], shape: type[_T]) -> Answer[_T]:
 
 def _envelope(body: bytes, shape: type[Any]) -> Envelope[Any] | None:
     """The envelope, its data in that shape or still bytes or decoded; None if it isn't one."""
-    for kind in (shape, msgspec.Raw):
+    kinds: tuple[Any, ...] = (shape, msgspec.Raw)
+    for kind in kinds:
         try:
-            return get_converter().structure(body, Envelope[kind])  # type: ignore[valid-type]
+            return _envelope_maker(kind)(body, None)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass
     try:
@@ -141,6 +143,11 @@ def _envelope(body: bytes, shape: type[Any]) -> Envelope[Any] | None:
         message=found.get("message"),
         requestId=found.get("requestId"),
     )
+
+
+@cache
+def _envelope_maker(kind: Any) -> Callable[[bytes, None], Envelope[Any]]:
+    return get_converter().get_structure_hook(Envelope[kind])
 
 
 def _api_error(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, NoReturn
 
 import msgspec
-
-_set = object.__setattr__
 
 
 def moment(seconds: float | None) -> datetime | None:
@@ -53,40 +53,49 @@ class _Fields(msgspec.Struct):
     data: dict[str, msgspec.Raw]
 
 
+@cache
+def _texts_decoder(name: str) -> msgspec.json.Decoder[Any]:
+    """Of a body whose data has a list of that name; it skips all else."""
+    data = msgspec.defstruct("Data", [(name, list[msgspec.Raw])])
+    return msgspec.json.Decoder(msgspec.defstruct("Body", [("data", data)]))
+
+
 class Source:
-    """The `data` of one answer, shared by all that was made of it.
+    """The `data` of one answer, decoded once for all models that share it.
+
+    Each has its place there: the index of an item of the list, the name of an object, or WHOLE.
 
     Args:
         data: The whole body as it came, or decoded data.
-        key: Where in the data the items are, or the object; empty for the data itself.
+        items: The name of the list in the data, if it has one.
         request_id: The server's id of the answer.
         retrieved_at: When it came, in Unix seconds.
         from_cache: Whether it took no request of its own.
     """
 
-    __slots__ = ("_data", "_items", "_key", "from_cache", "request_id", "retrieved_at")
+    __slots__ = ("_data", "_list", "_texts", "from_cache", "request_id", "retrieved_at")
 
     def __init__(
         self,
         data: Any,
-        key: str = "",
+        items: str = "",
         *,
         request_id: str | None = None,
         retrieved_at: float | None = None,
         from_cache: bool = False,
     ) -> None:
         self._data = data
-        self._key = key
-        self._items: list[msgspec.Raw] | None = None
+        self._list = items
+        self._texts: list[msgspec.Raw] | None = None
         self.request_id = request_id
         self.retrieved_at = retrieved_at
         self.from_cache = from_cache
 
-    def inside(self, key: str) -> Source:
-        """The same answer, for the object of that name in its data, or for the data itself."""
+    def copy(self) -> Source:
+        """The same answer, whose decoded JSON can be changed without changing this one's."""
         return Source(
             self._data,
-            key,
+            self._list,
             request_id=self.request_id,
             retrieved_at=self.retrieved_at,
             from_cache=self.from_cache,
@@ -107,42 +116,45 @@ class Source:
                     self._data = json.loads(part.decode(errors="replace"))
         return self._data
 
-    def part(self, position: int | None) -> Any:
-        """One of the items, or the object, decoded."""
-        found = self.data[self._key] if self._key else self.data
-        return found if position is None else found[position]
+    def part(self, place: int | str) -> Any:
+        """What stands at a place, decoded."""
+        if isinstance(place, int):
+            return self.data[self._list][place]
+        return self.data[place] if place else self.data
 
-    def text(self, position: int | None) -> str:
+    def text(self, place: int | str) -> str:
         """The same as JSON, letter for letter where its bytes are still there."""
         if isinstance(self._data, bytes):
             try:
-                return str(self._bytes(self._data, position), "utf-8")
+                return str(self._bytes(self._data, place), "utf-8")
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 pass
-        part = self.part(position)
+        part = self.part(place)
         try:
             return msgspec.json.encode(part).decode()
         except (msgspec.MsgspecError, ValueError, OverflowError):
             return json.dumps(part, separators=(",", ":"))  # half an emoji, a very long number
 
-    def _bytes(self, body: bytes, position: int | None) -> msgspec.Raw:
-        if not self._key:
-            return msgspec.json.decode(body, type=_Body).data
-        if position is None:
-            return msgspec.json.decode(body, type=_Fields).data[self._key]
-        if self._items is None:  # all at once: who wants one item's text wants its neighbours'
-            found = msgspec.json.decode(body, type=_Fields).data[self._key]
-            self._items = msgspec.json.decode(found, type=list[msgspec.Raw])
-        return self._items[position]
+    def _bytes(self, body: bytes, place: int | str) -> msgspec.Raw:
+        if not isinstance(place, int):
+            if not place:
+                return msgspec.json.decode(body, type=_Body).data
+            return msgspec.json.decode(body, type=_Fields).data[place]
+        texts = self._texts
+        if texts is None:  # all at once: who wants one item's text wants its neighbours'
+            texts = getattr(_texts_decoder(self._list).decode(body).data, self._list)
+            self._texts = texts
+        return texts[place]
 
 
-_NOTHING = Source({})
+WHOLE = ""
+_BY_HAND = (Source({}), WHOLE)
 
 
 class Received:
     """Base of what is made of an answer: knows the JSON it was made from."""
 
-    __slots__ = ("_position", "_source")
+    __slots__ = ("_origin",)
 
     @property
     def raw(self) -> dict[str, Any]:
@@ -150,13 +162,15 @@ class Received:
 
         Not in eq, hash or repr.
         """
-        raw: dict[str, Any] = source_of(self).part(getattr(self, "_position", None))
+        source, place = _origin_of(self)
+        raw: dict[str, Any] = source.part(place)
         return raw
 
     @property
     def raw_json(self) -> str:
         """The same as JSON text, letter for letter as long as `raw` was not read."""
-        return source_of(self).text(getattr(self, "_position", None))
+        source, place = _origin_of(self)
+        return source.text(place)
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {a.alias: getattr(self, a.name) for a in type(self).__attrs_attrs__}  # type: ignore[attr-defined]
@@ -165,22 +179,35 @@ class Received:
         return _rebuild, (type(self), fields, self.raw, told)
 
 
-def attach(received: Received, source: Source, position: int | None = None) -> None:
-    """Tell a model, which is frozen, what it was made from."""
-    _set(received, "_source", source)
-    _set(received, "_position", position)
+_put_origin = vars(Received)["_origin"].__set__  # models are frozen
+
+
+def attach(received: Received, source: Source, place: int | str = WHOLE) -> None:
+    """Tell a model what it was made from."""
+    _put_origin(received, (source, place))
+
+
+def attach_items(items: Iterable[Received], source: Source) -> None:
+    """Tell each item of a list what it was made from."""
+    for index, item in enumerate(items):
+        _put_origin(item, (source, index))
 
 
 def source_of(received: Received) -> Source:
     """What a model was made from."""
-    source: Source = getattr(received, "_source", _NOTHING)
-    return source
+    return _origin_of(received)[0]
 
 
 def position_of(received: Received) -> int:
     """Where in its list an item stood, from 1."""
-    position: int | None = getattr(received, "_position", None)
-    return 1 if position is None else position + 1
+    place = _origin_of(received)[1]
+    return place + 1 if isinstance(place, int) else 1
+
+
+def _origin_of(received: Received) -> tuple[Source, int | str]:
+    """What a model was made from, and its place there."""
+    origin: tuple[Source, int | str] = getattr(received, "_origin", _BY_HAND)
+    return origin
 
 
 def _rebuild(

@@ -353,10 +353,9 @@ def detail_from(answer: Answer[Any], query: DetailQuery[ItemT]) -> ItemT:
     item: ItemT = getattr(answer.data, query.data_key) if query.data_key else answer.data
     source = Source(
         answer.body,
-        query.data_key,
         request_id=answer.request_id,
         retrieved_at=answer.retrieved_at,
         from_cache=answer.from_cache,
     )
-    attach_all(item, source)
+    attach_all(item, source, query.data_key)
     return item

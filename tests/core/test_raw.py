@@ -113,3 +113,16 @@ def test_an_item_knows_where_in_its_list_it_stood() -> None:
     page = read_body("videos", VIDEOS % b'{"item_id": "1"}, {"item_id": "2"}, {"item_id": "3"}')
     assert [position_of(item) for item in page.items] == [1, 2, 3]
     assert position_of(Video(item_id="1")) == 1  # made by hand
+
+
+def test_changing_what_a_page_was_made_of_changes_nothing_for_its_items() -> None:
+    page = read_body("videos", VIDEOS % b'{"item_id": "1"}')
+    page.raw.clear()
+    item = page.items[0]
+    assert (item.raw_json, item.raw) == ('{"item_id": "1"}', {"item_id": "1"})
+
+
+def test_changing_what_a_detail_was_made_of_changes_nothing_for_its_sound() -> None:
+    detail = read_body("music_detail", b'{"code": 0, "data": {"sound": {"clip_id": "1"}}}')
+    detail.raw.clear()
+    assert detail.sound.raw == {"clip_id": "1"}

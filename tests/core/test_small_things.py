@@ -93,6 +93,8 @@ def test_from_dict_puts_extra_where_it_was_and_names_what_is_wrong() -> None:
     with pytest.raises(InvalidResponseError) as caught:
         from_dict(HashtagDetail, {"hashtag_id": "1"})
     assert caught.value.path == "data.hashtag_name"
+    with pytest.raises(InvalidResponseError, match="4300 digits"):
+        from_dict(HashtagDetail, {"hashtag_id": 10**5000, "hashtag_name": "x"})
 
 
 async def test_an_error_names_its_request() -> None:
