@@ -32,7 +32,7 @@ CREATE TABLE budgets (share TEXT, credits INTEGER, per REAL, seen REAL, until RE
     PRIMARY KEY (share, credits, per)) WITHOUT ROWID;
 PRAGMA user_version = {VERSION};
 """
-_WRITE = "INSERT OR REPLACE INTO pace VALUES (?" + ", ?" * len(_FIELDS) + ")"
+_WRITE = "INSERT OR REPLACE INTO pace VALUES (?" + ", ?" * len(_FIELDS) + ")"  # noqa: S608
 _FORGET = """
 DELETE FROM spent WHERE share = :share
     AND at <= :now - (SELECT max(per) FROM budgets WHERE share = :share)
@@ -63,6 +63,7 @@ class FileStore:
         self._name = name
         self._clock = clock
         self._db: sqlite3.Connection | None = None
+        self._inode: int | None = None
 
     async def reserve(self, claim: Claim) -> Reply:
         """Reserve a slot and credits."""
@@ -75,7 +76,7 @@ class FileStore:
             if not reply.pause and reply.room_in is None:
                 state.reserve(claim)
                 if claim.per:
-                    row = (self._name, claim.reservation, now)
+                    row = (self._name, claim.reservation, now + reply.wait)
                     db.execute("INSERT INTO spent VALUES (?, ?, ?)", row)
             self._keep(db, state)
         return reply
@@ -103,7 +104,8 @@ class FileStore:
     async def update(self, change: Callable[[Guard, float], object]) -> tuple[Guard, float]:
         """Have a function change the guard."""
         with self._step() as db:
-            state, now = self._state(db), self._clock()
+            state = self._state(db)
+            now = max(self._clock(), state.seen)  # `arrive` sees to a clock that was set back
             guard = state.guard()
             change(guard, now)
             state.adopt(guard)
@@ -117,9 +119,7 @@ class FileStore:
 
     async def close(self) -> None:
         """Close the file."""
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+        self._close()
 
     def _delete(self, db: sqlite3.Connection, reservations: tuple[str, ...]) -> None:
         rows = [(self._name, reservation) for reservation in reservations]
@@ -139,23 +139,26 @@ class FileStore:
         Raises:
             ShareError: The file can't be used.
         """
+        if self._db is not None and self._inode != _inode(self._path):
+            self._close()  # it was deleted; another process may have made it again
         try:
             if self._db is None:
-                self._db = self._open()
+                self._db, self._inode = self._open(), _inode(self._path)
             self._db.execute("BEGIN IMMEDIATE")
             with self._db:
                 yield self._db
         except sqlite3.Error as error:
+            self._close()
             failure = ShareError(f"the share in {self._path} can't be used: {error}")
-            busy = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-            failure.permanent = getattr(error, "sqlite_errorcode", None) not in busy
+            failure.permanent = not _is_busy(error)
             raise failure from None
 
     def _open(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, timeout=PATIENCE, isolation_level=None)
         try:
             # Nothing in it must outlive the machine, only the process.
-            db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF")
+            db.execute("PRAGMA synchronous = OFF")
+            _use_wal(db)
             db.execute("BEGIN IMMEDIATE")
             with db:
                 version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -168,3 +171,35 @@ class FileStore:
             db.close()
             raise
         return db
+
+    def _close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+
+def _use_wal(db: sqlite3.Connection) -> None:
+    """Have changes written to a log beside the file; SQLite waits for nobody who does the same."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.001)
+        else:
+            return
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    """Whether another process holds the file, which passes."""
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
