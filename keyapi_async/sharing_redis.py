@@ -51,6 +51,7 @@ if seen > now then -- the clock was set back
   last, at, ceiling_until = last - back, at - back, ceiling_until - back
   paused_until, changed_at = paused_until - back, changed_at - back
   redis.call('HSET', KEYS[2], 'paused_until', text(paused_until), 'changed_at', text(changed_at))
+  redis.call('EXPIRE', KEYS[2], math.min(math.max(math.ceil(paused_until - now), 0), 1e9) + {DAY})
 end
 if qps <= ceiling or now > ceiling_until then ceiling = qps end
 local pace = ceiling
@@ -88,17 +89,18 @@ if per > 0 then
     end
   end
   redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', text(now - longest))
-  redis.call('EXPIRE', KEYS[3], math.ceil(longest) + {DAY})
-  redis.call('EXPIRE', KEYS[4], math.ceil(longest) + {DAY})
+  local seconds = math.min(math.ceil(longest), 1e9) + {DAY}
+  redis.call('EXPIRE', KEYS[3], seconds)
+  redis.call('EXPIRE', KEYS[4], seconds)
 end
 
 if pause == 0 and room_in == '' then
   last, at = at, at + 1 / ((1 - margin) * pace)
-  if per > 0 then redis.call('ZADD', KEYS[3], text(now), reservation) end
+  if per > 0 then redis.call('ZADD', KEYS[3], text(now + wait), reservation) end
 end
 redis.call('HSET', KEYS[1], 'last', text(last), 'at', text(at), 'seen', text(now),
   'ceiling', text(ceiling), 'ceiling_until', text(ceiling_until))
-redis.call('EXPIRE', KEYS[1], math.ceil(wait) + {DAY})
+redis.call('EXPIRE', KEYS[1], math.min(math.ceil(wait), 1e9) + {DAY})
 return {{text(pace), text(wait), is_first, may_climb, text(pause), tostring(remaining),
   tostring(room_in)}}
 """
@@ -124,7 +126,8 @@ class RedisStore:
                 socket_connect_timeout=PATIENCE,
                 retry=Retry(NoBackoff(), 0),  # the client's policy does that
             )
-        except ValueError:  # it may quote the password
+            self._redis.connection_pool.make_connection()  # options are looked at only now
+        except (TypeError, ValueError):  # it may quote the password
             problem = "share: what Redis is reached by must look like redis://HOST:6379/0"
             raise ConfigurationError(problem) from None
         self._script = self._redis.register_script(_RESERVE)
@@ -147,7 +150,7 @@ class RedisStore:
             is_first=bool(is_first),
             may_climb=bool(may_climb),
             pause=float(pause),
-            remaining=int(remaining) if remaining else None,
+            remaining=int(float(remaining)) if remaining else None,
             room_in=float(room_in) if room_in else None,
         )
 
@@ -158,18 +161,20 @@ class RedisStore:
 
         async def step(pipe: Pipeline) -> None:
             found: Any = await pipe.hgetall(guards)
-            ceiling: Any = await pipe.hget(slots, "ceiling")
+            known: Any = await pipe.hmget(slots, "ceiling", "seen")
+            ceiling, seen = (float(number or 0) for number in known)
             seconds, micros = await pipe.time()
-            now = seconds + micros / 1e6 if self._clock is None else self._clock()
+            clock = seconds + micros / 1e6 if self._clock is None else self._clock()
+            now = max(clock, seen)  # the script sees to a clock that was set back
             fields = {name.decode(): float(value) for name, value in found.items()}
-            state = State(**fields, ceiling=float(ceiling or 0))
+            state = State(**fields, ceiling=ceiling)
             guard = state.guard()
             change(guard, now)
             state.adopt(guard)
             names = ("paused_until", "cut", "changed_at", "quiet", "is_probing")
             pipe.multi()  # type: ignore[no-untyped-call]
             pipe.hset(guards, mapping={name: repr(getattr(state, name)) for name in names})
-            pipe.expire(guards, DAY + int(max(guard.paused_until - now, 0)))
+            pipe.expire(guards, DAY + int(min(max(guard.paused_until - now, 0), 1e9)))
             result[:] = [(guard, now)]
 
         async with _failing_clearly():
