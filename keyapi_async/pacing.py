@@ -270,7 +270,8 @@ class Pacer:
             slot = await self._limit.acquire()
             if not self.pause_left():
                 return slot
-            await self._limit.release(slot, free=True)  # it came in a pause
+            self.on_pause()  # another process may have begun it
+            await self._limit.release(slot, free=True)
 
     async def release(self, slot: Slot, *, free: bool) -> None:
         """Note that the request of a slot has ended, and whether it has cost nothing."""
