@@ -40,6 +40,9 @@ local function read(key, ...)
   for i, value in ipairs(redis.call('HMGET', key, ...)) do numbers[i] = tonumber(value or 0) end
   return unpack(numbers)
 end
+local function keep(key, seconds)
+  redis.call('EXPIRE', key, math.min(math.ceil(math.max(seconds, 0)), 1e9) + {DAY})
+end
 for i = 8, #ARGV do redis.call('ZREM', KEYS[3], ARGV[i]) end
 
 local last, at, seen, ceiling, ceiling_until =
@@ -51,7 +54,7 @@ if seen > now then -- the clock was set back
   last, at, ceiling_until = last - back, at - back, ceiling_until - back
   paused_until, changed_at = paused_until - back, changed_at - back
   redis.call('HSET', KEYS[2], 'paused_until', text(paused_until), 'changed_at', text(changed_at))
-  redis.call('EXPIRE', KEYS[2], math.min(math.max(math.ceil(paused_until - now), 0), 1e9) + {DAY})
+  keep(KEYS[2], paused_until - now)
 end
 if qps <= ceiling or now > ceiling_until then ceiling = qps end
 local pace = ceiling
@@ -62,11 +65,11 @@ local wait, pause = math.max(at - now, 0), math.max(paused_until - now, 0)
 local is_first = last < paused_until and 1 or 0
 local may_climb = pace < ceiling and now - changed_at >= (quiet > 0 and quiet or {QUIET}) and 1 or 0
 
-local remaining, room_in = '', ''
+local remaining, room_in, longest = '', '', 0
 if per > 0 then
   redis.call('HSET', KEYS[4], ARGV[5] .. ' ' .. ARGV[6],
     text(now) .. ' ' .. text(now + wait + {HOLD}))
-  local all, longest = redis.call('HGETALL', KEYS[4]), 0
+  local all = redis.call('HGETALL', KEYS[4])
   for i = 1, #all, 2 do
     local most, window = string.match(all[i], '(%S+) (%S+)')
     local since, till = string.match(all[i + 1], '(%S+) (%S+)')
@@ -89,18 +92,19 @@ if per > 0 then
     end
   end
   redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', text(now - longest))
-  local seconds = math.min(math.ceil(longest), 1e9) + {DAY}
-  redis.call('EXPIRE', KEYS[3], seconds)
-  redis.call('EXPIRE', KEYS[4], seconds)
 end
 
 if pause == 0 and room_in == '' then
   last, at = at, at + 1 / ((1 - margin) * pace)
   if per > 0 then redis.call('ZADD', KEYS[3], text(now + wait), reservation) end
 end
+if per > 0 then
+  keep(KEYS[3], longest)
+  keep(KEYS[4], longest)
+end
 redis.call('HSET', KEYS[1], 'last', text(last), 'at', text(at), 'seen', text(now),
   'ceiling', text(ceiling), 'ceiling_until', text(ceiling_until))
-redis.call('EXPIRE', KEYS[1], math.min(math.ceil(wait), 1e9) + {DAY})
+keep(KEYS[1], wait)
 return {{text(pace), text(wait), is_first, may_climb, text(pause), tostring(remaining),
   tostring(room_in)}}
 """
@@ -126,7 +130,8 @@ class RedisStore:
                 socket_connect_timeout=PATIENCE,
                 retry=Retry(NoBackoff(), 0),  # the client's policy does that
             )
-            self._redis.connection_pool.make_connection()  # options are looked at only now
+            # Its options are looked at only now.
+            self._redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
         except (TypeError, ValueError):  # it may quote the password
             problem = "share: what Redis is reached by must look like redis://HOST:6379/0"
             raise ConfigurationError(problem) from None
