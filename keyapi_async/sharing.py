@@ -54,7 +54,7 @@ def open_store(share: object, name: str) -> Store:
 
             try:
                 return FileStore(Path(path.removeprefix("//")).expanduser(), name)
-            except (OSError, RuntimeError, ValueError) as error:
+            except (OSError, RuntimeError) as error:
                 raise ConfigurationError(f"share: no file can be made there: {error}") from None
         case ["redis" | "rediss" | "unix", rest] if rest.startswith("//"):
             try:

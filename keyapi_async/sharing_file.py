@@ -57,7 +57,7 @@ class FileStore:
     """
 
     def __init__(self, path: Path, name: str, clock: Callable[[], float] = time.time) -> None:
-        if path.is_dir() or not path.parent.is_dir():
+        if "\0" in path.name or path.is_dir() or not path.parent.is_dir():
             raise ConfigurationError(f"share: no file can be made at {path}")
         self._path = path
         self._name = name
