@@ -32,10 +32,11 @@ def catch_up(pace: float, margin: float) -> float:
     """Seconds' worth of missed slots that may be made up for, at that pace.
 
     A burst of what a timer is late by costs no server's limit anything. At hundreds of requests
-    a second, a stall of the event loop costs many slots: there it is more, but less than what the
-    margin leaves unused, so that no second ever has more than the limit.
+    a second, a stall of the event loop costs many slots: there it is more, but half of what the
+    margin leaves unused, so that no second ever has more than the limit; the other half is for
+    the jitter of the path.
     """
-    return max(LATE, min(pace * 25e-6, 0.8 * margin))
+    return max(LATE, min(pace * 25e-6, 0.5 * margin))
 
 
 @frozen(eq=False, repr=False)
@@ -270,7 +271,7 @@ class Pacer:
             slot = await self._limit.acquire()
             if not self.pause_left():
                 return slot
-            self.on_pause()  # it came in a pause, which another process may have begun
+            self.on_pause()  # another process may have begun it
             await self._limit.release(slot, free=True)
 
     async def release(self, slot: Slot, *, free: bool) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import hashlib
-import itertools
 import logging
 import math
 import re
@@ -23,7 +22,7 @@ import attrs
 from .budget import CREDITS_PER_REQUEST, CreditBudget
 from .errors import ConfigurationError, CreditBudgetError, ShareError, excerpt
 from .guard import Guard, Refusal
-from .pacing import Slot, catch_up
+from .pacing import LATE, Slot, catch_up
 from .shared_state import Claim, Reply, Store
 
 logger = logging.getLogger("keyapi_async")
@@ -53,8 +52,11 @@ def open_store(share: object, name: str) -> Store:
         case ["file", path] if path:
             from .sharing_file import FileStore  # noqa: PLC0415 - neither is needed by most
 
-            return FileStore(Path(path.removeprefix("//")).expanduser(), name)
-        case ["redis" | "rediss" | "unix", _]:
+            try:
+                return FileStore(Path(path.removeprefix("//")).expanduser(), name)
+            except (OSError, RuntimeError) as error:
+                raise ConfigurationError(f"share: no file can be made there: {error}") from None
+        case ["redis" | "rediss" | "unix", rest] if rest.startswith("//"):
             try:
                 from .sharing_redis import RedisStore  # noqa: PLC0415
             except ModuleNotFoundError:
@@ -62,7 +64,7 @@ def open_store(share: object, name: str) -> Store:
                 raise ConfigurationError(problem) from None
             return RedisStore(str(share), name)
     # Or a password that stands in it would be shown.
-    shown = re.sub(r"//.*@", "//***@", share) if isinstance(share, str) else share
+    shown = re.sub(r".*@", "***@", share) if isinstance(share, str) else share
     raise ConfigurationError(f"share must be file:PATH or redis://HOST, not {excerpt(shown)}")
 
 
@@ -103,9 +105,10 @@ class SharedPace:
             per=budget.per or 0.0 if budget else 0.0,
         )
         self._name = uuid4().hex
-        self._numbers = itertools.count()
+        self._number = 0
+        self._next: Slot | None = None  # reserved, but who asked for it may not wait any more
         self._under_way: set[str] = set()
-        self._returned: tuple[str, ...] = ()
+        self._returned: set[str] = set()
         self._settled = asyncio.Event()
         self._failure: ShareError | None = None
         self._failed_at = -math.inf
@@ -123,30 +126,34 @@ class SharedPace:
             ShareError: The store can't be used.
         """
         loop = asyncio.get_running_loop()
-        while True:
-            reservation = f"{self._name}-{next(self._numbers)}"
+        self._drop_missed(loop.time())
+        while self._next is None:
+            reservation = f"{self._name}-{self._number}"
             reply = await self._reserve(reservation)
             self._guard.pace = reply.pace
             if reply.pause:
                 logger.warning("refused elsewhere: all calls pause for %.3g s", reply.pause)
-                self._guard.paused_until = loop.time() + reply.pause
+                # At least so long that it isn't over by the time somebody looks.
+                self._guard.paused_until = loop.time() + max(reply.pause, LATE)
                 return Slot(loop.time())
             if reply.room_in is None:
-                return await self._wait(reply, reservation)
-            await self._wait_for_room(reply)
+                self._number += 1
+                at, name = loop.time() + reply.wait, reservation if self._budget else None
+                self._next = Slot(at, is_first=reply.is_first, reservation=name)
+            else:
+                await self._wait_for_room(reply)
+        await asyncio.sleep(self._next.at - loop.time())
+        slot, self._next = self._next, None
+        if slot.reservation is not None:
+            self._under_way.add(slot.reservation)
+        return attrs.evolve(slot, at=loop.time())
 
-    async def _wait(self, reply: Reply, reservation: str) -> Slot:
-        if self._budget is None:
-            await asyncio.sleep(reply.wait)
-            return Slot(asyncio.get_running_loop().time(), is_first=reply.is_first)
-        try:
-            await asyncio.sleep(reply.wait)
-        except BaseException:
-            self._returned += (reservation,)
-            raise
-        self._under_way.add(reservation)
-        now = asyncio.get_running_loop().time()
-        return Slot(now, is_first=reply.is_first, reservation=reservation)
+    def _drop_missed(self, now: float) -> None:
+        """Have another slot reserved if nobody waited for that one until its time."""
+        if self._next is not None and self._next.at < now - self._claim.late:
+            if self._next.reservation is not None:
+                self._returned.add(self._next.reservation)
+            self._next = None
 
     async def _wait_for_room(self, reply: Reply) -> None:
         """Wait for requests under way, which may turn out to cost nothing."""
@@ -165,15 +172,15 @@ class SharedPace:
             pass
 
     async def _reserve(self, reservation: str) -> Reply:
-        returned, self._returned = self._returned, ()
-        claim = attrs.evolve(self._claim, reservation=reservation, returned=returned)
+        returned, self._returned = self._returned, set()
+        claim = attrs.evolve(self._claim, reservation=reservation, returned=tuple(returned))
         try:
             reply = await self._ask(self._store.reserve, claim)
             if reply.may_climb and self._adaptive:
                 await self._ask(self._store.update, Guard.climb)
         except BaseException:
-            # Should it have been reserved nevertheless, it is given back with the next.
-            self._returned += (*returned, reservation)
+            if self._budget is not None:  # it may have been reserved nevertheless
+                self._returned |= {*returned, reservation}
             raise
         if self._budget is not None and reply.remaining is not None:
             self._budget.note(reply.remaining)
@@ -195,7 +202,7 @@ class SharedPace:
         if slot.reservation is not None:
             self._under_way.discard(slot.reservation)
             if free:
-                self._returned += (slot.reservation,)
+                self._returned.add(slot.reservation)
             self._settled.set()
 
     async def refused(self, refusal: Refusal) -> None:
@@ -212,18 +219,17 @@ class SharedPace:
         except ShareError as error:
             logger.warning("the others can't be told of a 429: %s", error)
         else:
-            self._guard.pace = shared.pace
+            self._guard.pace = shared.pace or self._guard.pace  # 0: the store has forgotten it
             self._guard.paused_until = loop.time() + shared.paused_until - now
 
     async def close(self) -> None:
         """Give back what is still to be, and let go of the store."""
+        self._drop_missed(math.inf)
         try:
             if self._returned:
-                await self._ask(self._store.give_back, self._returned)
+                await self._ask(self._store.give_back, tuple(self._returned))
         except ShareError as error:
-            logger.warning("%d credits can't be given back: %s", self._cost(), error)
+            cost = len(self._returned) * CREDITS_PER_REQUEST
+            logger.warning("%d credits can't be given back: %s", cost, error)
         finally:
             await self._store.close()
-
-    def _cost(self) -> int:
-        return len(self._returned) * CREDITS_PER_REQUEST

@@ -40,6 +40,9 @@ local function read(key, ...)
   for i, value in ipairs(redis.call('HMGET', key, ...)) do numbers[i] = tonumber(value or 0) end
   return unpack(numbers)
 end
+local function keep(key, seconds)
+  redis.call('EXPIRE', key, math.min(math.ceil(math.max(seconds, 0)), 1e9) + {DAY})
+end
 for i = 8, #ARGV do redis.call('ZREM', KEYS[3], ARGV[i]) end
 
 local last, at, seen, ceiling, ceiling_until =
@@ -51,6 +54,7 @@ if seen > now then -- the clock was set back
   last, at, ceiling_until = last - back, at - back, ceiling_until - back
   paused_until, changed_at = paused_until - back, changed_at - back
   redis.call('HSET', KEYS[2], 'paused_until', text(paused_until), 'changed_at', text(changed_at))
+  keep(KEYS[2], paused_until - now)
 end
 if qps <= ceiling or now > ceiling_until then ceiling = qps end
 local pace = ceiling
@@ -61,11 +65,11 @@ local wait, pause = math.max(at - now, 0), math.max(paused_until - now, 0)
 local is_first = last < paused_until and 1 or 0
 local may_climb = pace < ceiling and now - changed_at >= (quiet > 0 and quiet or {QUIET}) and 1 or 0
 
-local remaining, room_in = '', ''
+local remaining, room_in, longest = '', '', 0
 if per > 0 then
   redis.call('HSET', KEYS[4], ARGV[5] .. ' ' .. ARGV[6],
     text(now) .. ' ' .. text(now + wait + {HOLD}))
-  local all, longest = redis.call('HGETALL', KEYS[4]), 0
+  local all = redis.call('HGETALL', KEYS[4])
   for i = 1, #all, 2 do
     local most, window = string.match(all[i], '(%S+) (%S+)')
     local since, till = string.match(all[i + 1], '(%S+) (%S+)')
@@ -88,17 +92,19 @@ if per > 0 then
     end
   end
   redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', text(now - longest))
-  redis.call('EXPIRE', KEYS[3], math.ceil(longest) + {DAY})
-  redis.call('EXPIRE', KEYS[4], math.ceil(longest) + {DAY})
 end
 
 if pause == 0 and room_in == '' then
   last, at = at, at + 1 / ((1 - margin) * pace)
-  if per > 0 then redis.call('ZADD', KEYS[3], text(now), reservation) end
+  if per > 0 then redis.call('ZADD', KEYS[3], text(now + wait), reservation) end
+end
+if per > 0 then
+  keep(KEYS[3], longest)
+  keep(KEYS[4], longest)
 end
 redis.call('HSET', KEYS[1], 'last', text(last), 'at', text(at), 'seen', text(now),
   'ceiling', text(ceiling), 'ceiling_until', text(ceiling_until))
-redis.call('EXPIRE', KEYS[1], math.ceil(wait) + {DAY})
+keep(KEYS[1], wait)
 return {{text(pace), text(wait), is_first, may_climb, text(pause), tostring(remaining),
   tostring(room_in)}}
 """
@@ -124,7 +130,9 @@ class RedisStore:
                 socket_connect_timeout=PATIENCE,
                 retry=Retry(NoBackoff(), 0),  # the client's policy does that
             )
-        except ValueError:  # it may quote the password
+            # Its options are looked at only now.
+            self._redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        except (TypeError, ValueError):  # it may quote the password
             problem = "share: what Redis is reached by must look like redis://HOST:6379/0"
             raise ConfigurationError(problem) from None
         self._script = self._redis.register_script(_RESERVE)
@@ -147,7 +155,7 @@ class RedisStore:
             is_first=bool(is_first),
             may_climb=bool(may_climb),
             pause=float(pause),
-            remaining=int(remaining) if remaining else None,
+            remaining=int(float(remaining)) if remaining else None,
             room_in=float(room_in) if room_in else None,
         )
 
@@ -158,18 +166,20 @@ class RedisStore:
 
         async def step(pipe: Pipeline) -> None:
             found: Any = await pipe.hgetall(guards)
-            ceiling: Any = await pipe.hget(slots, "ceiling")
+            known: Any = await pipe.hmget(slots, "ceiling", "seen")
+            ceiling, seen = (float(number or 0) for number in known)
             seconds, micros = await pipe.time()
-            now = seconds + micros / 1e6 if self._clock is None else self._clock()
+            clock = seconds + micros / 1e6 if self._clock is None else self._clock()
+            now = max(clock, seen)  # the script sees to a clock that was set back
             fields = {name.decode(): float(value) for name, value in found.items()}
-            state = State(**fields, ceiling=float(ceiling or 0))
+            state = State(**fields, ceiling=ceiling)
             guard = state.guard()
             change(guard, now)
             state.adopt(guard)
             names = ("paused_until", "cut", "changed_at", "quiet", "is_probing")
             pipe.multi()  # type: ignore[no-untyped-call]
             pipe.hset(guards, mapping={name: repr(getattr(state, name)) for name in names})
-            pipe.expire(guards, DAY + int(max(guard.paused_until - now, 0)))
+            pipe.expire(guards, DAY + int(min(max(guard.paused_until - now, 0), 1e9)))
             result[:] = [(guard, now)]
 
         async with _failing_clearly():
