@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, Final, Generic, Protocol, TypeAlias
 
 from attrs import define, field, frozen
@@ -203,10 +203,10 @@ class Sink(Protocol):
         """The next job; None if there is none at the moment."""
         ...
 
-    async def put(self, outcome: Outcome) -> int:
-        """Take an outcome of a job; returns how many new jobs it added.
+    def put(self, outcome: Outcome) -> Awaitable[int]:
+        """Take an outcome of a job; awaiting tells how many new jobs it added.
 
-        Returns only when the outcome is safe: stored, or handed to the caller.
+        That ends only when the outcome is safe: stored, or handed to the caller.
         """
         ...
 

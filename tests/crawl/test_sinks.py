@@ -103,7 +103,7 @@ async def test_what_waits_is_stored_before_the_sink_closes(file: Path) -> None:
         assert first is not None
         assert second is not None  # so that what comes of the first waits a moment for company
         reason = StopReason.EXHAUSTED
-        putting = asyncio.create_task(sink.put(Completion(job=first, reason=reason)))
+        putting = sink.put(Completion(job=first, reason=reason))
         await asyncio.sleep(0)
         await sink.close()
         assert await putting == 0
