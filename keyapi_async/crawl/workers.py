@@ -107,7 +107,7 @@ class Workers:
         self._idle: deque[asyncio.Future[None]] = deque()
         self._made = 0
         self._postponed: deque[Job] = deque()
-        self._failed_at: dict[Query[Any], int] = {}  # the count of answers at that time
+        self._failed_at: dict[Query[Any], float] = {}  # by the loop's clock
         # A worker that waits for a verdict gives up its permit: so even where there is only one,
         # another list shows whether the list or the server is to blame.
         self._permits = asyncio.Semaphore(concurrency)
@@ -193,32 +193,35 @@ class Workers:
                 if not self.stopping:
                     await self._fail(job, fetch.page, error)
             except KeyAPIError as error:
-                self._outage.end()  # whatever it says, the server is there
+                self._outage.end(fetch.began)  # whatever it says, the server is there
                 await self._fail(job, fetch.page, error)
             break
         self._progress.pages_expected += fetch.pages - fetch.expected
 
     async def _follow(self, fetch: _Fetch) -> None:
         """Hand a job's outcomes to the sink, until the job or the crawl ends."""
+        now = asyncio.get_running_loop().time
         async with aclosing(fetch.answers()) as answers:
+            fetch.began = now()
             async for answer in answers:
                 putting = self._receive(fetch, answer)
                 del answer  # where many wait with all their items, garbage collection is dear
                 await putting
                 if self.stopping and fetch.has_more:
                     return
+                fetch.began = now()
         await self._put(fetch.completion())
 
     def _receive(self, fetch: _Fetch, answer: Any) -> Awaitable[None]:
         batch = fetch.batch(answer)
-        self._outage.end()
+        self._outage.end(fetch.began)
         self._failed_at.pop(batch.job.query, None)
         self._progress.pages_expected += fetch.count(batch)
         return self._put(batch)
 
     async def _try_again(self, job: Job, error: KeyAPIError) -> bool:
         failed_before = self._failed_at.get(job.query)
-        self._failed_at[job.query] = self._outage.answers
+        self._failed_at[job.query] = asyncio.get_running_loop().time()
         self._permits.release()
         try:
             return await self._outage.wait(error, failed_before)
@@ -260,6 +263,7 @@ class _Fetch:
     Attributes:
         pages: Answers so far.
         expected: Answers it should come to.
+        began: When the request began that is under way, by the loop's clock.
     """
 
     def __init__(self, client: KeyAPIClient, job: Job, options: Options, clock: Clock) -> None:
@@ -269,6 +273,7 @@ class _Fetch:
         self._clock = clock
         self.pages = 0
         self.expected = pages_left(job, options)
+        self.began = 0.0
         self._duplicates = 0
         self._pager: Pager[Any] | None = None
         if isinstance(job.query, ListQuery):
