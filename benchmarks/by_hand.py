@@ -7,23 +7,33 @@ stop.
 from __future__ import annotations
 
 import asyncio
+import gc
+import math
 import sqlite3
+import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import orjson
 
-from keyapi_async.queries import ListQuery
+from benchmarks.bodies import PAGE_SIZE
+from benchmarks.measure import Rounds, median, ratio, spread
+from benchmarks.report import Goal, Table
+from benchmarks.server import serving
+from keyapi_async import KeyAPIClient
+from keyapi_async.crawl import crawl, crawl_to, grid
+from keyapi_async.queries import HashtagsQuery, ListQuery, VideosQuery
 
-ROUNDS = 15
+ROUNDS = 7
 LISTS = 64
 PAGES = 10
 BATCH = 1000  # rows of a transaction
 
-_STORED, _STREAMED, _PAGERS = "stored", "streamed", "pagers"
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
@@ -33,6 +43,109 @@ CREATE TABLE items (
 );
 """
 _INSERT = "INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?)"
+
+
+async def run() -> list[Table]:
+    """Measure each kind of list, stored and streamed, and how busy an unpaced crawl is."""
+    tables = [await _compare(kind) for kind in (HashtagsQuery, VideosQuery)]
+    return [*tables, await _saturate()]
+
+
+async def _compare(kind: type[ListQuery[Any]]) -> Table:
+    found: Rounds = {}
+    with serving(pages=PAGES) as server, tempfile.TemporaryDirectory() as folder:
+        regions = [f"R{number}" for number in range(LISTS)]
+        script, ours = Script(server.url, kind, regions), Ours(server.url, kind, regions)
+        contenders: dict[str, Callable[[Path], Awaitable[int]]] = {
+            "stored by hand": script.store,
+            "Crawl": ours.store,
+            "streamed by hand": script.stream,
+            "crawl()": ours.stream,
+            "pagers": ours.page,
+        }
+        for number in range(ROUNDS + 1):
+            for name, work in contenders.items():
+                gc.collect()
+                began = time.process_time()
+                items = await work(Path(folder, f"{name}{number}.sqlite"))
+                assert items == LISTS * PAGES * PAGE_SIZE
+                if number:  # the first is to warm up
+                    cost = (time.process_time() - began) / LISTS / PAGES * 1e6
+                    found.setdefault(name, []).append(cost)
+    base = {"Crawl": "stored by hand", "crawl()": "streamed by hand", "pagers": "streamed by hand"}
+    ratios = {name: ratio(found, name, base.get(name, name)) for name in found}
+    return Table(
+        f"by_hand_{kind.name}",
+        f"A page of 20 {kind.noun}s, {LISTS} lists side by side, beside a script by hand",
+        ("", "us of CPU (median)", "± %", "x by hand"),
+        tuple((name, median(costs), spread(costs), ratios[name]) for name, costs in found.items()),
+        goals=(
+            Goal(f"{kind.name}: stored / by hand", ratios["Crawl"], 1.35),
+            Goal(f"{kind.name}: pagers / by hand", ratios["pagers"], 1.25),
+            Goal(f"{kind.name}: crawl() / by hand", ratios["crawl()"], 1.25),
+        ),
+    )
+
+
+async def _saturate() -> Table:
+    rows = []
+    for lists in (LISTS, 8 * LISTS):
+        regions = [f"R{number}" for number in range(lists)]
+        with serving(pages=PAGES) as server, tempfile.TemporaryDirectory() as folder:
+            ours = Ours(server.url, HashtagsQuery, regions)
+            before, began, cpu = _wanted(), time.perf_counter(), time.process_time()
+            await ours.store(Path(folder, "trends.sqlite"))
+            seconds = time.perf_counter() - began
+            used = time.process_time() - cpu, _wanted() - before
+        shares = (100 * each / seconds for each in used)
+        rows.append((f"{lists} lists", lists * PAGES / seconds, *shares))
+    return Table(
+        "unpaced",
+        "A crawl of hashtags into a file without a pace: what limits it",
+        ("", "pages/s", "% of a core", "% of a core it wanted"),
+        tuple(rows),
+        notes=("Wanted: what it used, and what it waited for while others had the cores (Linux).",),
+    )
+
+
+def _wanted() -> float:
+    """Seconds that threads of this process ran, or were ready to run."""
+    stats = (task.joinpath("schedstat").read_text() for task in Path("/proc/self/task").glob("*"))
+    return sum(sum(map(int, text.split()[:2])) for text in stats) / 1e9
+
+
+class Ours:
+    """The same with this package.
+
+    Args:
+        url: The server.
+        query: The kind of list.
+        regions: Their regions.
+    """
+
+    def __init__(self, url: str, query: type[ListQuery[Any]], regions: list[str]) -> None:
+        self._plan = grid(query.name, region=regions)
+        self._make = partial(KeyAPIClient, "a-key", base_url=url, qps=math.inf)
+
+    async def store(self, path: Path) -> int:
+        """Into a crawl's file."""
+        async with self._make() as client:
+            return (await crawl_to(path, client, self._plan)).items
+
+    async def stream(self, _: Path) -> int:
+        """By `crawl`."""
+        async with self._make() as client:
+            return sum([1 async for _ in crawl(client, self._plan)])
+
+    async def page(self, _: Path) -> int:
+        """By a pager for each list."""
+        async with self._make() as client:
+
+            async def follow(query: ListQuery[Any]) -> int:
+                return sum([1 async for _ in client.trending.iterate(query)])
+
+            lists = [query for query in self._plan if isinstance(query, ListQuery)]
+            return sum(await asyncio.gather(*map(follow, lists)))
 
 
 class Script:
@@ -49,7 +162,7 @@ class Script:
         self._items, self._id = query.data_key, query.item_key
         self._regions = regions
 
-    async def stream(self) -> int:
+    async def stream(self, _: Path) -> int:
         """Every item of every list, as a dict."""
         found = 0
 
@@ -104,14 +217,5 @@ class Script:
     async def _side_by_side(
         self, follow: Callable[[aiohttp.ClientSession, str], Awaitable[None]]
     ) -> None:
-        headers = {"Authorization": "Bearer a-key"}
-        async with (
-            aiohttp.ClientSession(headers=headers) as http,
-            asyncio.TaskGroup() as group,
-        ):
-            for region in self._regions:
-                group.create_task(_await(follow(http, region)))
-
-
-async def _await(work: Awaitable[None]) -> None:
-    await work
+        async with aiohttp.ClientSession(headers={"Authorization": "Bearer a-key"}) as http:
+            await asyncio.gather(*(follow(http, region) for region in self._regions))
