@@ -31,7 +31,7 @@ from keyapi_async.queries import HashtagsQuery, ListQuery, VideosQuery
 
 ROUNDS = 7
 LISTS = 64
-PAGES = 10
+PAGES = 25
 BATCH = 1000  # rows of a transaction
 
 _SCHEMA = """

@@ -14,9 +14,9 @@ import attrs
 from keyapi_async.queries import ListQuery
 from keyapi_async.usage import Usage
 
-from .jobs import Batch, FailedQuery, Failure, Job, Options, Outcome
+from .jobs import Batch, Entry, FailedQuery, Failure, Job, Options, Outcome, make_entry
 from .plan import Plan
-from .store import Entry, Store, make_entry
+from .store import Store
 
 GATHER: Final = 0.05
 """The most seconds that a page waits for others, as each transaction costs about as much as two.

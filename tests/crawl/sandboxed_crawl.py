@@ -14,9 +14,9 @@ from typing import Any
 from keyapi_async import KeyAPIClient, RetryPolicy
 from keyapi_async.crawl import Crawl, Plan, Progress, Summary, grid
 from keyapi_async.crawl.database import Database
-from keyapi_async.crawl.jobs import Batch, Job, Options, Outcome
+from keyapi_async.crawl.jobs import Batch, Job, Options, Outcome, make_entry
 from keyapi_async.crawl.snapshots import Request, carry_out, decide
-from keyapi_async.crawl.store import Store, make_entry
+from keyapi_async.crawl.store import Store
 from keyapi_async.models import Hashtag
 from keyapi_async.queries import Query
 from keyapi_async.raw import Source, attach

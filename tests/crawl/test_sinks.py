@@ -135,6 +135,28 @@ async def test_a_commit_that_fails_is_told_to_who_waits_for_it(file: Path) -> No
         await sink.close()
 
 
+@pytest.mark.parametrize("is_broken", [False, True])
+async def test_what_came_is_stored_though_its_worker_was_cancelled(
+    file: Path, *, is_broken: bool
+) -> None:
+    with writing(file, create=True) as db:
+        sink = FileSink(begin(db), Usage())
+        jobs = [job for _ in range(2) if (job := await sink.take()) is not None]
+        if is_broken:
+            with db.transaction() as connection:
+                connection.execute("ALTER TABLE lists RENAME TO lost")
+        done = [Completion(job=job, reason=StopReason.EXHAUSTED) for job in jobs]
+        cancelled, other = map(sink.put, done)
+        cancelled.cancel()
+        await sink.close()
+        if is_broken:
+            with pytest.raises(StoreError, match="no such table"):
+                await other
+            return
+        assert await other == 0
+    assert rows(file, "SELECT state FROM lists") == [("done",), ("done",)]
+
+
 async def test_few_lists_run_at_the_speed_of_their_answers(file: Path) -> None:
     async with opened({"latency": 0.02}) as (client, _):
         clock = asyncio.get_running_loop().time

@@ -166,12 +166,11 @@ def _extra(
     unknown: _Fields = {}
     if not fields.keys() <= known.keys():
         unknown = {name: value for name, value in fields.items() if name not in known}
-    for name, inside in nested.items():
-        if name in fields:
-            inner = _fields(page, _text(fields[name]))
-            more = {key: value for key, value in inner.items() if key not in inside}
-            if more:
-                unknown[name] = msgspec.Raw(_object(more).encode())
+    for name in nested.keys() & fields.keys():
+        inner = _fields(page, _text(fields[name]))
+        more = {key: value for key, value in inner.items() if key not in nested[name]}
+        if more:
+            unknown[name] = msgspec.Raw(_object(more).encode())
     return _dump(_object(unknown)) if unknown else "null"
 
 
