@@ -93,25 +93,24 @@ async def _saturate() -> Table:
         regions = [f"R{number}" for number in range(lists)]
         with serving(pages=PAGES) as server, tempfile.TemporaryDirectory() as folder:
             ours = Ours(server.url, HashtagsQuery, regions)
-            before, began, cpu = _wanted(), time.perf_counter(), time.process_time()
+            before, began, cpu = _waited(), time.perf_counter(), time.process_time()
             await ours.store(Path(folder, "trends.sqlite"))
             seconds = time.perf_counter() - began
-            used = time.process_time() - cpu, _wanted() - before
-        shares = (100 * each / seconds for each in used)
+            used = time.process_time() - cpu
+        shares = (100 * each / seconds for each in (used, used + _waited() - before))
         rows.append((f"{lists} lists", lists * PAGES / seconds, *shares))
     return Table(
         "unpaced",
         "A crawl of hashtags into a file without a pace: what limits it",
         ("", "pages/s", "% of a core", "% of a core it wanted"),
         tuple(rows),
-        notes=("Wanted: what it used, and what it waited for while others had the cores (Linux).",),
+        notes=("Wanted: used, or waited for while other processes had the cores (Linux).",),
     )
 
 
-def _wanted() -> float:
-    """Seconds that threads of this process ran, or were ready to run."""
-    stats = (task.joinpath("schedstat").read_text() for task in Path("/proc/self/task").glob("*"))
-    return sum(sum(map(int, text.split()[:2])) for text in stats) / 1e9
+def _waited() -> float:
+    """Seconds that the main thread was ready to run, and others had the cores."""
+    return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
 
 
 class Ours:

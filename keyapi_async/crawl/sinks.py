@@ -19,7 +19,7 @@ from .plan import Plan
 from .store import Store
 
 GATHER: Final = 0.05
-"""The most seconds that a page waits for others, as each transaction costs about as much as two.
+"""Seconds a page waits for others at most: a transaction costs a commit and two thread switches.
 
 The pace doesn't suffer: there are enough lists for answers that take much longer.
 """
