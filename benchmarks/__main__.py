@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 from benchmarks import (
+    by_hand,
     calls,
     crawl,
     decode,
@@ -32,6 +33,7 @@ BENCHMARKS = {
     "growth": growth.run,
     "services": services.run,
     "crawl": crawl.run,
+    "by_hand": by_hand.run,
     "stored": stored.run,
     "trends": trends.run,
     "fuzz": fuzz.run,

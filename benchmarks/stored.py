@@ -19,36 +19,52 @@ from pathlib import Path
 import duckdb
 
 from benchmarks.bodies import PAGE_SIZE, body
+from benchmarks.measure import median
 from benchmarks.report import Goal, Table
 from keyapi_async import HashtagsQuery
 from keyapi_async.crawl import CrawlFile, Selection
 from keyapi_async.crawl.database import writing
 from keyapi_async.crawl.store import query_key
+from keyapi_async.sandbox.answers import to_json
 
-ITEMS = 1_000_000
+ITEMS = 500_000
 ITEMS_OF_A_LIST = 100
+ROUNDS = 3
 LISTS_OF_A_DAY = 250
 
 _MB = 1024  # of the kilobytes that getrusage tells
 _WANTED = "7"
+_PLAIN, _EXPORT = "plain DuckDB, the same rows", "export to Parquet"
 
 
 async def run() -> list[Table]:
-    """Make a crawl's file of a million items, and read it in every way."""
+    """Make a large crawl's file, and read it in every way."""
     with tempfile.TemporaryDirectory() as folder:
         _fill(Path(folder, "trends.sqlite"))
         CrawlFile(Path(folder, "trends.sqlite")).export(
             Path(folder, "rows.jsonl"), Selection(snapshot="all")
         )
-        found = {name: _measure(name, folder) for name in WAYS}
+        rounds = [{name: _measure(name, folder) for name in WAYS} for _ in range(ROUNDS)]
+    cost = median([found[_EXPORT][0] / found[_PLAIN][0] for found in rounds])
+    memory = max(found[_EXPORT][1] for found in rounds)
     return [
         Table(
             "stored",
             f"A crawl's file of {ITEMS:,} hashtags",
             ("", "s of CPU", "MB at most"),
-            tuple((name, cpu, memory) for name, (cpu, memory) in found.items()),
+            tuple(
+                (
+                    name,
+                    median([each[name][0] for each in rounds]),
+                    max(each[name][1] for each in rounds),
+                )
+                for name in WAYS
+            ),
             notes=("Plain DuckDB reads the same items as JSON lines; a process each.",),
-            goals=(Goal("export to Parquet, MB", found["export to Parquet"][1], 250),),
+            goals=(
+                Goal("export to Parquet / plain DuckDB, CPU", cost, 1.9),
+                Goal("export to Parquet, MB", memory, 250),
+            ),
         )
     ]
 
@@ -60,7 +76,7 @@ def _measure(name: str, folder: str) -> tuple[float, float]:
 
 
 def _fill(path: Path) -> None:
-    items = [json.dumps(item) for item in json.loads(body("hashtags"))["data"]["list"]]
+    items = [to_json(item) for item in json.loads(body("hashtags"))["data"]["list"]]
     lists = ITEMS // ITEMS_OF_A_LIST
     with writing(path, create=True) as db, db.transaction() as to:
         for number in range(LISTS_OF_A_DAY):
@@ -123,8 +139,8 @@ def _status(folder: Path) -> None:
 
 
 WAYS: dict[str, Callable[[Path], None]] = {
-    "plain DuckDB, the same rows": _plain,
-    "export to Parquet": _export,
+    _PLAIN: _plain,
+    _EXPORT: _export,
     "one item's history in one list": _history,
     "status": _status,
 }

@@ -131,10 +131,13 @@ class Pager(Generic[ItemT]):
         self._pages_left = _at_most("max_pages", max_pages)
         self._dedupe = dedupe
         self._prefetch = whole_number("prefetch", prefetch, 0)
-        # Where it is: the page being read, how far, and what comes after it.
+        # Where it is: the page being read, how far, and what comes after it. A page is let go of
+        # once it is read: waiting for the next with its objects in memory costs garbage collection.
         self._page: Page[ItemT] | None = None
         self._offset = 0
         self._next = self._query.page
+        self._has_more = True
+        self._is_empty = False
         self._seen: dict[str, None] = {}
         self._yielded_before = 0
         self._stale = 0
@@ -150,7 +153,7 @@ class Pager(Generic[ItemT]):
 
     def __aiter__(self) -> AsyncGenerator[ItemT, None]:
         """Iterate over the items."""
-        return self._iterate(self._unread)
+        return self._iterate(self._follow_items)
 
     def pages(self) -> AsyncGenerator[Page[ItemT], None]:
         """Iterate over the pages, one for each request.
@@ -158,7 +161,7 @@ class Pager(Generic[ItemT]):
         `items` of a page has what is new: without duplicates, without what was yielded before,
         cut at `max_items`; `raw` has all.
         """
-        return self._iterate(self._rest)
+        return self._iterate(self._follow_pages)
 
     async def collect(self) -> list[ItemT]:
         """All items that are left. If it raises, what came is kept: call it again to have all."""
@@ -184,47 +187,59 @@ class Pager(Generic[ItemT]):
 
     def position(self) -> tuple[int | None, int]:
         """Page and offset of the checkpoint, for who keeps the ids of the items anyway."""
-        done = self.stop_reason in (StopReason.EXHAUSTED, StopReason.EMPTY_PAGE)
-        page, offset = self._next, self._offset
-        if self._page is not None:
-            if self._offset < len(self._page.items):
-                page = self._page.number
-            else:
-                offset = 0
-                done = done or not self._page.has_more
-        return None if done else page, offset
+        if self._is_unread:
+            return self._next - 1, self._offset
+        done = not self._has_more or self.stop_reason is StopReason.EMPTY_PAGE
+        return None if done else self._next, self._offset if self._page is None else 0
 
     # -- iteration -----------------------------------------------------------------------------
 
-    def _iterate(self, read: Callable[[Page[ItemT]], Iterator[_Y]]) -> AsyncGenerator[_Y, None]:
+    def _iterate(
+        self, follow: Callable[[_Claim], AsyncGenerator[_Y, None]]
+    ) -> AsyncGenerator[_Y, None]:
         # A claim is a weak reference: a generator left by `break` is gone at once, and frees it.
         claim: _Claim = []
-        generator = self._follow(read, claim)
+        generator = follow(claim)
         claim.append(weakref.ref(generator))
         return generator
 
-    async def _follow(
-        self, read: Callable[[Page[ItemT]], Iterator[_Y]], claim: _Claim
-    ) -> AsyncGenerator[_Y, None]:
+    async def _follow_items(self, claim: _Claim) -> AsyncGenerator[ItemT, None]:
         try:
-            while (page := await self._current(claim)) is not None:
-                for found in read(page):
-                    yield found
+            while await self._advance(claim):
+                for item in self._unread():
+                    yield item
         finally:
             await self._leave(claim)
 
-    def _rest(self, page: Page[ItemT]) -> Iterator[Page[ItemT]]:
-        items = tuple(self._unread(page))
+    async def _follow_pages(self, claim: _Claim) -> AsyncGenerator[Page[ItemT], None]:
+        try:
+            while await self._advance(claim):
+                yield self._rest()
+        finally:
+            await self._leave(claim)
+
+    def _rest(self) -> Page[ItemT]:
+        """The page being read, with what is unread of it."""
+        page = self._page
+        assert page is not None  # noqa: S101 - for the type checkers
+        items = tuple(self._unread())
+        if not self._is_unread:
+            self._let_go()
         if len(items) < len(page.items):
             source = source_of(page)
             page = attrs.evolve(page, items=items)
             attach(page, source)
-        yield page
+        return page
 
-    def _unread(self, page: Page[ItemT]) -> Iterator[ItemT]:
-        """What of a page is to be yielded; the state moves on with each item."""
-        while self._offset < len(page.items) and self._items_left > 0:
-            item = page.items[self._offset]
+    @property
+    def _is_unread(self) -> bool:
+        return self._page is not None and self._offset < len(self._page.items)
+
+    def _unread(self) -> Iterator[ItemT]:
+        """What of the page is to be yielded; the state moves on with each item."""
+        items = self._page.items if self._page is not None else ()
+        while self._offset < len(items) and self._items_left > 0:
+            item = items[self._offset]
             self._offset += 1
             key = self._id(item)
             if self._dedupe and key in self._seen:
@@ -234,31 +249,34 @@ class Pager(Generic[ItemT]):
             self._items_left -= 1
             yield item
 
-    async def _current(self, claim: _Claim) -> Page[ItemT] | None:
-        """The page being read, or the next one when it is used up; None at the end."""
+    def _let_go(self) -> None:
+        if self._page is not None:
+            self._page, self._offset, self._yielded_before = None, 0, 0
+
+    async def _advance(self, claim: _Claim) -> bool:
+        """Have a page with something to read, the next one if need be; False at the end."""
         self._hold(claim)
-        page = self._page
-        if page is not None and self._offset < len(page.items) and self._items_left > 0:
-            return page
-        self.stop_reason = self.stop_reason or self._why_stop(page)
+        if self._is_unread and self._items_left > 0:
+            return True
+        self.stop_reason = self.stop_reason or self._why_stop()
         if self.stop_reason is not None:
-            return None
+            return False
+        self._let_go()
         page = self._checked(await self._arrival(self._next))
-        resumed = self._page is None
-        self._offset = self._offset if resumed and not self._dedupe else 0
-        self._yielded_before = self._yielded_before if resumed else 0
+        self._offset = 0 if self._dedupe else self._offset
         self._page = page
+        self._has_more, self._is_empty = page.has_more, not page.items
         self._next += 1
         self._pages_left -= 1
         self.total = page.total
         self._look_ahead(page)
-        return page
+        return True
 
-    def _why_stop(self, page: Page[ItemT] | None) -> StopReason | None:
-        if page is not None and self._offset >= len(page.items):
-            if not page.has_more:
+    def _why_stop(self) -> StopReason | None:
+        if not self._is_unread:
+            if not self._has_more:
                 return StopReason.EXHAUSTED
-            if not page.items:
+            if self._is_empty:
                 return StopReason.EMPTY_PAGE
         if self._items_left <= 0:
             return StopReason.MAX_ITEMS
@@ -351,7 +369,7 @@ class Pager(Generic[ItemT]):
         self._seen = dict.fromkeys(start.seen)
         self._offset = self._yielded_before = start.offset
         if start.page is None:
-            self.stop_reason = StopReason.EXHAUSTED
+            self.stop_reason, self._has_more = StopReason.EXHAUSTED, False
         else:
             self._next = start.page
 

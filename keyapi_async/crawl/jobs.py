@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from operator import attrgetter
 from typing import Any, Final, Generic, Protocol, TypeAlias
 
 from attrs import define, field, frozen
 
+from keyapi_async.budget import CREDITS_PER_REQUEST
 from keyapi_async.errors import KeyAPIError, ParameterError
 from keyapi_async.pagination import Checkpoint, StopReason
 from keyapi_async.queries import DetailQuery, ItemT, ListQuery, Query, whole_number
@@ -196,6 +198,50 @@ class Failure:
 Outcome: TypeAlias = Batch | Completion | Failure
 
 
+@frozen(kw_only=True)
+class Rows:
+    """What is to be written of a batch: its items as text, for their objects are many.
+
+    Attributes:
+        number: The list's number.
+        page: What is known of the answer, for `pages`.
+        items: Position, identity and JSON of each item.
+        progress: Where the list stands now, for `lists`.
+        details: The details that its items have, each with the place of its item in the list.
+    """
+
+    number: int
+    page: tuple[object, ...]
+    items: list[tuple[int, str, str]]
+    progress: tuple[object, ...]
+    details: tuple[tuple[int, DetailQuery[Any]], ...]
+
+
+Entry: TypeAlias = Rows | Completion | Failure
+
+
+def make_entry(outcome: Outcome, options: Options) -> Entry:
+    """What is to be written of an outcome.
+
+    Args:
+        outcome: The outcome.
+        options: What is wanted of each list.
+    """
+    if not isinstance(outcome, Batch):
+        return outcome
+    items = outcome.items
+    number, id_of = outcome.job.id, attrgetter(outcome.job.query.item_key)
+    counts = (len(items), outcome.duplicates, outcome.total)
+    answer = (outcome.request_id, outcome.retrieved_at, CREDITS_PER_REQUEST, "ok")
+    return Rows(
+        number=number,
+        page=(number, outcome.page, *answer),
+        items=[(position_of(item), id_of(item), item.raw_json) for item in items],
+        progress=(outcome.next_page or 0, outcome.next_offset, *counts, number),
+        details=() if options.details is None else tuple(outcome.details()),
+    )
+
+
 class Sink(Protocol):
     """Where the items of a crawl go, and where its jobs come from."""
 
@@ -203,10 +249,10 @@ class Sink(Protocol):
         """The next job; None if there is none at the moment."""
         ...
 
-    async def put(self, outcome: Outcome) -> int:
-        """Take an outcome of a job; returns how many new jobs it added.
+    def put(self, outcome: Outcome) -> Awaitable[int]:
+        """Take an outcome of a job; awaiting tells how many new jobs it added.
 
-        Returns only when the outcome is safe: stored, or handed to the caller.
+        That ends only when the outcome is safe: stored, or handed to the caller.
         """
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -27,10 +28,12 @@ class _Waiter:
 
     Attributes:
         verdict: Whether it is to try again.
+        since: When its list failed, by the loop's clock.
         is_repeat: Whether the server answered others since the list failed at the same place.
     """
 
     verdict: asyncio.Future[bool]
+    since: float
     is_repeat: bool
 
 
@@ -40,7 +43,7 @@ class Outage:
     A list that fails alone is itself to blame. When a request never left this machine, or two
     lists fail with no answer between, it is the server: then nothing is sent but a probe now and
     then, by one worker after another. A list that fails again although the server answered others
-    meanwhile says nothing about the server.
+    meanwhile says nothing about the server; nor does an answer to what was asked before.
 
     Args:
         limit: Seconds to wait for the server.
@@ -48,11 +51,11 @@ class Outage:
         count_busy: How many workers are not idle; those that wait here are among them.
 
     Attributes:
-        answers: How many times the server answered.
+        answered: When the latest of the requests began that were answered, by the loop's clock.
     """
 
     def __init__(self, limit: float, progress: Progress, count_busy: Callable[[], int]) -> None:
-        self.answers = 0
+        self.answered = -math.inf
         self._limit = limit
         self._progress = progress
         self._count_busy = count_busy
@@ -63,10 +66,13 @@ class Outage:
         self._gave_up = False
         self._waiters: dict[asyncio.Task[object] | None, _Waiter] = {}  # first come first
 
-    def end(self) -> None:
-        """Note an answer: the server is there."""
-        self.answers += 1
-        self._release(try_again=self._since is not None)
+    def end(self, began: float) -> None:
+        """Note an answer to a request that began then: the server has been there since."""
+        self.answered = max(self.answered, began)
+        if self._since is None:
+            self._tell(began, try_again=False)
+        elif self._since <= began:
+            self._release(try_again=True)
 
     def is_probe(self) -> bool:
         """Whether the calling worker is to find out if the server is back."""
@@ -82,13 +88,12 @@ class Outage:
         self._gave_up = True
         self._release(try_again=False)
 
-    async def wait(self, error: KeyAPIError, failed_before: int | None) -> bool:
+    async def wait(self, error: KeyAPIError, failed_before: float | None) -> bool:
         """Wait until it is clear what a failure means, and if it is the server, for it.
 
         Args:
             error: What the request failed with after all its retries.
-            failed_before: What `answers` was when the list failed at this place before, if it
-                did.
+            failed_before: When the list failed at this place before, if it did.
 
         Returns:
             Whether to try again; else the list is to blame, or the crawl is being stopped.
@@ -99,8 +104,10 @@ class Outage:
         if self._gave_up:
             return False
         task = asyncio.current_task()
-        verdict: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiters[task] = _Waiter(verdict, failed_before not in (None, self.answers))
+        loop = asyncio.get_running_loop()
+        verdict: asyncio.Future[bool] = loop.create_future()
+        is_repeat = failed_before is not None and failed_before <= self.answered
+        self._waiters[task] = _Waiter(verdict, loop.time(), is_repeat)
         try:
             self._note(error)
             return await verdict
@@ -143,7 +150,12 @@ class Outage:
             self._timer.cancel()
         self._since = self._timer = self._prober = self._progress.outage = None
         self._delay = FIRST_PROBE
-        for waiter in self._waiters.values():
-            if not waiter.verdict.done():
-                waiter.verdict.set_result(try_again)
-        self._waiters.clear()
+        self._tell(math.inf, try_again=try_again)
+
+    def _tell(self, until: float, *, try_again: bool) -> None:
+        """Release those whose lists had failed by then."""
+        for task, waiter in [*self._waiters.items()]:
+            if waiter.since <= until:
+                del self._waiters[task]
+                if not waiter.verdict.done():
+                    waiter.verdict.set_result(try_again)

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final, TypeVar
 
 import attrs
@@ -13,15 +14,18 @@ import attrs
 from keyapi_async.queries import ListQuery
 from keyapi_async.usage import Usage
 
-from .jobs import Batch, FailedQuery, Failure, Job, Options, Outcome
+from .jobs import Batch, Entry, FailedQuery, Failure, Job, Options, Outcome, make_entry
 from .plan import Plan
 from .store import Store
 
 GATHER: Final = 0.05
-"""Seconds to gather pages for one transaction: each costs a commit and two thread switches.
+"""Seconds a page waits for others at most: a transaction costs a commit and two thread switches.
 
-The pace doesn't suffer: there are enough workers for answers that take much longer.
+The pace doesn't suffer: there are enough lists for answers that take much longer.
 """
+
+COMPANY: Final = 4
+"""A transaction begins when one in so many of the lists in hand waits for it."""
 
 HEARTBEAT: Final = 0.1
 """Seconds between two checks for usage to store though no answer came."""
@@ -35,8 +39,9 @@ _T = TypeVar("_T")
 class FileSink:
     """Stores outcomes in the file, and reads the jobs from it.
 
-    SQLite works in a thread of its own. Outcomes that arrive close together, or while it commits,
-    share a transaction: at a high pace that saves most of the work.
+    SQLite works in a thread of its own. Outcomes share a transaction: those that arrive while it
+    commits the last ones, or close together. Most lists fetch while some are being stored, so that
+    neither the network nor the core waits.
 
     Args:
         store: The store of this run.
@@ -48,7 +53,8 @@ class FileSink:
         self._usage = usage
         self._written = attrs.evolve(usage)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="keyapi-store")
-        self._waiting: list[tuple[Outcome, asyncio.Future[int]]] = []
+        self._waiting: list[tuple[Entry, asyncio.Future[int]]] = []
+        self._enough = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._heartbeat = asyncio.create_task(self._beat())
         self._jobs: deque[Job] = deque()
@@ -70,15 +76,13 @@ class FileSink:
             self._in_hand += bool(self._jobs)
             return self._jobs.popleft() if self._jobs else None
 
-    async def put(self, outcome: Outcome) -> int:
-        """Store an outcome; returns when it is durable."""
+    def put(self, outcome: Outcome) -> asyncio.Future[int]:
+        """Store an outcome; it is done when that is durable."""
         stored: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting.append((outcome, stored))
-        self._wake()
-        made = await asyncio.shield(stored)
+        self._waiting.append((make_entry(outcome, self._store.options), stored))
         self._in_hand -= not isinstance(outcome, Batch)
-        self._more = self._more or made > 0
-        return made
+        self._wake()
+        return stored
 
     async def close(self) -> None:
         """Finish what is being written."""
@@ -94,6 +98,8 @@ class FileSink:
         return await loop.run_in_executor(self._thread, function, *args)
 
     def _wake(self) -> None:
+        if len(self._waiting) * COMPANY >= self._in_hand:
+            self._enough.set()
         if self._writer is None:
             self._writer = asyncio.create_task(self._write())
 
@@ -106,20 +112,24 @@ class FileSink:
 
     async def _write(self) -> None:
         while self._waiting or self._written != self._usage:
-            if len(self._waiting) < self._in_hand:  # else no more outcomes can come
-                await asyncio.sleep(GATHER)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GATHER):
+                    await self._enough.wait()
+            self._enough.clear()
             batch, self._waiting = self._waiting, []
-            outcomes = [outcome for outcome, _ in batch]
+            entries = [entry for entry, _ in batch]
             self._written = attrs.evolve(self._usage)
             try:
-                made = await self._call(self._store.write, outcomes, self._written)
+                made = await self._call(self._store.write, entries, self._written)
             except Exception as error:  # noqa: BLE001 - raised where it is awaited
                 for _, stored in batch:
-                    stored.set_exception(error)
-                    stored.exception()  # a cancelled worker doesn't ask
+                    if not stored.done():  # its worker was cancelled
+                        stored.set_exception(error)
             else:
+                self._more = self._more or any(made)
                 for (_, stored), count in zip(batch, made, strict=True):
-                    stored.set_result(count)
+                    if not stored.done():
+                        stored.set_result(count)
         self._writer = None
 
 
@@ -138,7 +148,7 @@ class StreamSink:
         self._details: deque[Job] = deque()
         # Details fetched, or in the plan anyway; hashes, as with details this grows and grows.
         self._seen = {hash(query) for query in plan if not isinstance(query, ListQuery)}
-        self._ready: asyncio.Queue[tuple[Batch, asyncio.Future[None]] | None] = asyncio.Queue()
+        self._ready: asyncio.Queue[tuple[Batch, asyncio.Future[int]] | None] = asyncio.Queue()
 
     async def take(self) -> Job | None:
         """The next query: details first, so that few of them wait at any time."""
@@ -147,16 +157,16 @@ class StreamSink:
         query = next(self._plan, None)
         return None if query is None else Job(query=query)
 
-    async def put(self, outcome: Outcome) -> int:
-        """Hand a batch on; returns when it has been taken."""
+    def put(self, outcome: Outcome) -> asyncio.Future[int]:
+        """Hand a batch on; it is done when that has been taken."""
+        taken: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        if isinstance(outcome, Batch):
+            self._ready.put_nowait((outcome, taken))
+            return taken
         if isinstance(outcome, Failure):
             self.failures.append(FailedQuery(outcome.job.query, str(outcome.error)))
-        if not isinstance(outcome, Batch):
-            return 0
-        taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._ready.put_nowait((outcome, taken))
-        await taken
-        return self._add_details(outcome) if self._options.details is not None else 0
+        taken.set_result(0)
+        return taken
 
     def end(self, _: object = None) -> None:
         """Nothing more will come."""
@@ -167,10 +177,12 @@ class StreamSink:
         while (ready := await self._ready.get()) is not None:
             batch, taken = ready
             if not taken.done():  # pragma: no branch - cancelled otherwise
-                taken.set_result(None)
+                taken.set_result(self._add_details(batch))
             yield batch
 
     def _add_details(self, batch: Batch) -> int:
+        if self._options.details is None:
+            return 0
         made = 0
         for place, query in batch.details():
             if self._options.wants_detail(place) and hash(query) not in self._seen:

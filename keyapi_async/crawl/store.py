@@ -17,16 +17,14 @@ from zoneinfo import ZoneInfo
 import attrs
 from attrs import frozen
 
-from keyapi_async.budget import CREDITS_PER_REQUEST
 from keyapi_async.converter import filters, wire_params
 from keyapi_async.errors import ParameterError
 from keyapi_async.pagination import Checkpoint
 from keyapi_async.queries import DetailQuery, ListQuery, Query, whole_number
-from keyapi_async.raw import position_of
 from keyapi_async.usage import Usage
 
 from .database import Database, parsing
-from .jobs import NEW_DETAILS, Batch, Clock, Failure, Job, Options, Outcome
+from .jobs import NEW_DETAILS, Clock, Entry, Failure, Job, Options, Rows
 from .plan import query_class
 
 Key: TypeAlias = tuple[str, str]
@@ -240,7 +238,7 @@ class Store:
     ) -> None:
         self._db = db
         self._snapshot = snapshot
-        self._options = options
+        self.options = options
         self._before = attrs.evolve(usage)
         self._clock = clock
         now = clock()
@@ -266,18 +264,18 @@ class Store:
                 for one in read_lists(self._db, self._snapshot, where, after, limit=count)
             ]
 
-    def write(self, outcomes: Sequence[Outcome], usage: Usage) -> list[int]:
-        """Store outcomes, in one transaction.
+    def write(self, entries: Sequence[Entry], usage: Usage) -> list[int]:
+        """Store what came, in one transaction.
 
         Args:
-            outcomes: The outcomes, in order.
+            entries: What `make_entry` makes of outcomes, in order.
             usage: The client's counts by now.
 
         Returns:
             How many details to fetch each of them added.
         """
         with self._db.transaction() as connection:
-            made = [self._write(connection, outcome) for outcome in outcomes]
+            made = [self._write(connection, entry) for entry in entries]
             self._write_usage(connection, usage)
         return made
 
@@ -293,31 +291,26 @@ class Store:
         sql = "SELECT item_id FROM items WHERE list = ? ORDER BY id"
         return (item_id for (item_id,) in self._db.each(sql, list_))
 
-    def _write(self, connection: sqlite3.Connection, outcome: Outcome) -> int:
-        match outcome:
-            case Batch():
-                return self._write_batch(connection, outcome)
+    def _write(self, connection: sqlite3.Connection, entry: Entry) -> int:
+        match entry:
+            case Rows():
+                return self._write_rows(connection, entry)
             case Failure():
-                self._write_failure(connection, outcome)
+                self._write_failure(connection, entry)
             case _:
-                connection.execute(_DONE, (outcome.reason, self._clock(), outcome.job.id))
+                connection.execute(_DONE, (entry.reason, self._clock(), entry.job.id))
         return 0
 
-    def _write_batch(self, connection: sqlite3.Connection, batch: Batch) -> int:
-        number, id_of = batch.job.id, batch.job.query.id_of
-        paid = (batch.request_id, batch.retrieved_at, CREDITS_PER_REQUEST, "ok")
-        page = connection.execute(_PAGE, (number, batch.page, *paid)).lastrowid
-        for first in range(0, len(batch.items), _AT_ONCE):
-            values: list[object] = []
-            entries = batch.items[first : first + _AT_ONCE]
-            for item in entries:
-                values += (number, page, position_of(item), id_of(item), item.raw_json)
-            connection.execute(_ITEMS + ", ".join(["(?, ?, ?, ?, ?)"] * len(entries)), values)
-        counts = (len(batch.items), batch.duplicates, batch.total)
-        connection.execute(_ADVANCE, (batch.next_page or 0, batch.next_offset, *counts, number))
-        if self._options.details is None:
+    def _write_rows(self, connection: sqlite3.Connection, rows: Rows) -> int:
+        page = connection.execute(_PAGE, rows.page).lastrowid
+        for first in range(0, len(rows.items), _AT_ONCE):
+            items = rows.items[first : first + _AT_ONCE]
+            values = [value for item in items for value in (rows.number, page, *item)]
+            connection.execute(_ITEMS + ", ".join(["(?, ?, ?, ?, ?)"] * len(items)), values)
+        connection.execute(_ADVANCE, rows.progress)
+        if not rows.details:
             return 0
-        details = choose_details(self._db, self._options, batch.details())
+        details = choose_details(self._db, self.options, rows.details)
         return add_lists(connection, self._snapshot, dict.fromkeys(details), planned=False)
 
     def _write_failure(self, connection: sqlite3.Connection, failure: Failure) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -107,7 +107,7 @@ class Workers:
         self._idle: deque[asyncio.Future[None]] = deque()
         self._made = 0
         self._postponed: deque[Job] = deque()
-        self._failed_at: dict[Query[Any], int] = {}  # the count of answers at that time
+        self._failed_at: dict[Query[Any], float] = {}  # by the loop's clock
         # A worker that waits for a verdict gives up its permit: so even where there is only one,
         # another list shows whether the list or the server is to blame.
         self._permits = asyncio.Semaphore(concurrency)
@@ -193,26 +193,35 @@ class Workers:
                 if not self.stopping:
                     await self._fail(job, fetch.page, error)
             except KeyAPIError as error:
-                self._outage.end()  # whatever it says, the server is there
+                self._outage.end(fetch.began)  # whatever it says, the server is there
                 await self._fail(job, fetch.page, error)
             break
         self._progress.pages_expected += fetch.pages - fetch.expected
 
     async def _follow(self, fetch: _Fetch) -> None:
         """Hand a job's outcomes to the sink, until the job or the crawl ends."""
-        async with aclosing(fetch.outcomes()) as outcomes:
-            async for outcome in outcomes:
-                if isinstance(outcome, Batch):
-                    self._outage.end()
-                    self._failed_at.pop(outcome.job.query, None)
-                    self._progress.pages_expected += fetch.count(outcome)
-                await self._put(outcome)
-                if self.stopping and isinstance(outcome, Batch) and outcome.next_page:
-                    break
+        now = asyncio.get_running_loop().time
+        async with aclosing(fetch.answers()) as answers:
+            fetch.began = now()
+            async for answer in answers:
+                putting = self._receive(fetch, answer)
+                del answer  # where many wait with all their items, garbage collection is dear
+                await putting
+                if self.stopping and fetch.has_more:
+                    return
+                fetch.began = now()
+        await self._put(fetch.completion())
+
+    def _receive(self, fetch: _Fetch, answer: Any) -> Awaitable[None]:
+        batch = fetch.batch(answer)
+        self._outage.end(fetch.began)
+        self._failed_at.pop(batch.job.query, None)
+        self._progress.pages_expected += fetch.count(batch)
+        return self._put(batch)
 
     async def _try_again(self, job: Job, error: KeyAPIError) -> bool:
         failed_before = self._failed_at.get(job.query)
-        self._failed_at[job.query] = self._outage.answers
+        self._failed_at[job.query] = asyncio.get_running_loop().time()
         self._permits.release()
         try:
             return await self._outage.wait(error, failed_before)
@@ -226,8 +235,8 @@ class Workers:
         if not self._keep_going:
             raise error
 
-    async def _put(self, outcome: Outcome) -> None:
-        made = await self._sink.put(outcome)
+    def _put(self, outcome: Outcome) -> Awaitable[None]:
+        """Hand on an outcome; awaiting that ends when it is safe."""
         progress = self._progress
         if isinstance(outcome, Batch):
             progress.pages += 1
@@ -235,9 +244,13 @@ class Workers:
             progress.duplicates += outcome.duplicates
         progress.done += isinstance(outcome, Completion)
         progress.failed += isinstance(outcome, Failure) and outcome.is_final
+        return self._settle(self._sink.put(outcome))
+
+    async def _settle(self, putting: Awaitable[int]) -> None:
+        made = await putting
         if made:
-            progress.queries += made
-            progress.pages_expected += made
+            self._progress.queries += made
+            self._progress.pages_expected += made
             self._made += made
             self._wake(made)
 
@@ -245,11 +258,12 @@ class Workers:
 class _Fetch:
     """One job: the pages of a list by its pager, or one detail.
 
-    After an error, `outcomes` goes on where it stopped.
+    After an error, `answers` goes on where they stopped.
 
     Attributes:
         pages: Answers so far.
         expected: Answers it should come to.
+        began: When the request began that is under way, by the loop's clock.
     """
 
     def __init__(self, client: KeyAPIClient, job: Job, options: Options, clock: Clock) -> None:
@@ -259,6 +273,8 @@ class _Fetch:
         self._clock = clock
         self.pages = 0
         self.expected = pages_left(job, options)
+        self.began = 0.0
+        self._duplicates = 0
         self._pager: Pager[Any] | None = None
         if isinstance(job.query, ListQuery):
             self._pager = self._trending.iterate(
@@ -274,6 +290,11 @@ class _Fetch:
         """Number of the page that is being fetched."""
         return (self._pager and self._pager.position()[0]) or 1
 
+    @property
+    def has_more(self) -> bool:
+        """Whether pages of the list are left."""
+        return self._pager is not None and self._pager.position()[0] is not None
+
     def count(self, batch: Batch) -> int:
         """Count an answer; returns by how much that changes what the job is expected to take."""
         self.pages += 1
@@ -283,42 +304,44 @@ class _Fetch:
         self.expected = max(pages_left(job, self._options), 1)
         return self.expected - before
 
-    def outcomes(self) -> AsyncGenerator[Outcome, None]:
-        """A batch for each answer, then the completion."""
-        return self._detail() if self._pager is None else self._list(self._pager)
+    def answers(self) -> AsyncGenerator[Any, None]:
+        """The pages that are left of the list, or the detail."""
+        return self._detail() if self._pager is None else self._pager.pages()
 
-    async def _list(self, pager: Pager[Any]) -> AsyncGenerator[Outcome, None]:
-        async with aclosing(pager.pages()) as pages:
-            duplicates = pager.duplicates
-            async for page in pages:
-                next_page, next_offset = pager.position()
-                yield Batch(
-                    job=self._job,
-                    page=page.number,
-                    items=page.items,
-                    duplicates=pager.duplicates - duplicates,
-                    total=page.total,
-                    next_page=next_page,
-                    next_offset=next_offset,
-                    request_id=page.request_id,
-                    retrieved_at=self._clock(),
-                )
-                duplicates = pager.duplicates
-        yield Completion(job=self._job, reason=pager.stop_reason or StopReason.EXHAUSTED)
+    def batch(self, answer: Any) -> Batch:
+        """What an answer brought."""
+        if self._pager is None:
+            return Batch(
+                job=self._job,
+                page=1,
+                items=(answer,),
+                request_id=answer.request_id,
+                retrieved_at=self._clock(),
+            )
+        next_page, next_offset = self._pager.position()
+        before, self._duplicates = self._duplicates, self._pager.duplicates
+        return Batch(
+            job=self._job,
+            page=answer.number,
+            items=answer.items,
+            duplicates=self._duplicates - before,
+            total=answer.total,
+            next_page=next_page,
+            next_offset=next_offset,
+            request_id=answer.request_id,
+            retrieved_at=self._clock(),
+        )
 
-    async def _detail(self) -> AsyncGenerator[Outcome, None]:
+    def completion(self) -> Completion:
+        """What is to be told once there are no more answers."""
+        reason = self._pager and self._pager.stop_reason
+        return Completion(job=self._job, reason=reason or StopReason.EXHAUSTED)
+
+    async def _detail(self) -> AsyncGenerator[Any, None]:
         query = self._job.query
         assert isinstance(query, DetailQuery)  # noqa: S101 - for the type checkers
         if not self._job.pages:  # else it is stored, and the process was killed just after
-            detail = await self._trending.detail(query)
-            yield Batch(
-                job=self._job,
-                page=1,
-                items=(detail,),
-                request_id=detail.request_id,
-                retrieved_at=self._clock(),
-            )
-        yield Completion(job=self._job, reason=StopReason.EXHAUSTED)
+            yield await self._trending.detail(query)
 
 
 def _subtract(limit: int | None, have: int) -> int | None:

@@ -11,7 +11,7 @@ from keyapi_async.crawl.database import Database, writing
 from keyapi_async.crawl.jobs import Job
 from keyapi_async.crawl.store import Store
 from keyapi_async.usage import Usage
-from tests.crawl.sandboxed_crawl import begin, make_batch
+from tests.crawl.sandboxed_crawl import begin, make_batch, write
 
 
 @pytest.fixture
@@ -26,5 +26,5 @@ def kept(file: Path) -> Iterator[tuple[Store, Job, Database]]:
     with writing(file, create=True) as db:
         store = begin(db)
         job = store.jobs(0, 1)[0]
-        store.write([make_batch(job, 1)], Usage(requests=1, credits_spent=2))
+        write(store, [make_batch(job, 1)], Usage(requests=1, credits_spent=2))
         yield store, job, db

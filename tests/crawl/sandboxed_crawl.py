@@ -15,7 +15,7 @@ from keyapi_async import KeyAPIClient, RetryPolicy
 from keyapi_async.converter import filters
 from keyapi_async.crawl import Crawl, CrawlFile, Plan, Progress, Summary, grid
 from keyapi_async.crawl.database import Database
-from keyapi_async.crawl.jobs import Batch, Job, Options
+from keyapi_async.crawl.jobs import Batch, Job, Options, Outcome, make_entry
 from keyapi_async.crawl.snapshots import Request, carry_out, decide
 from keyapi_async.crawl.store import Store
 from keyapi_async.models import Hashtag
@@ -148,6 +148,11 @@ def begin(db: Database, plan: Plan = TWO, **options: Any) -> Store:
     """A run on the newest snapshot, or a new one."""
     decision = decide(db, Request(plan=plan, options=Options(**options)), 1e9)
     return Store(db, carry_out(db, decision), decision.options, Usage(), in_hand=2)
+
+
+def write(store: Store, outcomes: Iterable[Outcome], usage: Usage) -> list[int]:
+    """Store outcomes as a sink does."""
+    return store.write([make_entry(outcome, store.options) for outcome in outcomes], usage)
 
 
 def hashtag(number: int, position: int, **fields: Any) -> Hashtag:

@@ -21,7 +21,7 @@ from keyapi_async import CreditBudgetError, ParameterError
 from keyapi_async.crawl import CrawlFile, Selection, StoreError, crawl_to, expect, grid
 from keyapi_async.crawl.store import find_day
 from keyapi_async.sandbox import Fault, Sandbox
-from tests.crawl.sandboxed_crawl import TWO, change, folder, make_batch, opened, rows
+from tests.crawl.sandboxed_crawl import TWO, change, folder, make_batch, opened, rows, write
 
 PLAN = TWO + grid("music")
 
@@ -151,7 +151,7 @@ def killed(kept: Any, file: Path, tmp_path: Path) -> Callable[[str, bool], Path]
     store, job, _ = kept
 
     def kill(name: str, with_index: bool) -> Path:
-        store.write([make_batch(job, 2)], kept[0]._before)
+        write(store, [make_batch(job, 2)], kept[0]._before)
         path = tmp_path / name / file.name
         path.parent.mkdir()
         for ending in ("", "-wal", *(("-shm",) if with_index else ())):

@@ -15,7 +15,16 @@ from keyapi_async.crawl.database import Database, parsing, reading, writing
 from keyapi_async.crawl.jobs import Job
 from keyapi_async.crawl.store import Store
 from keyapi_async.usage import Usage
-from tests.crawl.sandboxed_crawl import begin, change, content, folder, make_batch, opened, rows
+from tests.crawl.sandboxed_crawl import (
+    begin,
+    change,
+    content,
+    folder,
+    make_batch,
+    opened,
+    rows,
+    write,
+)
 
 Kept = tuple[Store, Job, Database]
 
@@ -158,7 +167,7 @@ def test_a_read_only_file(kept: Kept, file: Path) -> None:
     before = content(file)
     db.rows("PRAGMA query_only = ON")  # permissions don't stop the superuser
     with pytest.raises(StoreError, match=r"trends.sqlite: can't be written to \(read-only\)"):
-        store.write([make_batch(job, 2)], Usage())
+        write(store, [make_batch(job, 2)], Usage())
     assert content(file) == before
 
 
@@ -169,10 +178,10 @@ def test_a_full_disk(count: int, kept: Kept, file: Path) -> None:
     (pages,) = db.rows("PRAGMA page_count")[0]
     db.rows(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StoreError, match=r"the disk is full; what was stored before is safe"):
-        store.write([make_batch(job, 2, count, text="x" * 50_000)], Usage())
+        write(store, [make_batch(job, 2, count, text="x" * 50_000)], Usage())
     assert content(file) == before
     db.rows("PRAGMA max_page_count = 100000")
-    store.write([make_batch(job, 2, count, text="x" * 50_000)], Usage())
+    write(store, [make_batch(job, 2, count, text="x" * 50_000)], Usage())
     assert CrawlFile(file).status().pages == 2
 
 
@@ -219,7 +228,7 @@ def test_writing_elsewhere_is_said(kept: Kept, file: Path) -> None:
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match="another program is writing to it"):
-            store.write([make_batch(job, 2)], Usage())
+            write(store, [make_batch(job, 2)], Usage())
 
 
 @pytest.mark.parametrize("mode", ["WAL", "DELETE"])

@@ -241,7 +241,7 @@ async def test_who_is_cancelled_while_it_waits_is_in_nobodys_way() -> None:
     first, second = (asyncio.create_task(outage.wait(error, None)) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()  # as `asyncio.run` does with all tasks at its end
-    outage.end()
+    outage.end(asyncio.get_running_loop().time())
     assert await second is True
     with pytest.raises(asyncio.CancelledError):
         await first

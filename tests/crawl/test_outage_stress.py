@@ -109,18 +109,20 @@ class Model:
         self.outage = Outage(limit, Progress(), lambda: len(scripts) - self.idle)
 
     async def work(self, script: list[tuple[int, bool]], error: KeyAPIError) -> None:
-        failed_at: int | None = None
+        failed_at: float | None = None
+        now = asyncio.get_running_loop().time
         end = "done"
         for delay, fails in [*script, (1, False)]:  # in the end there is an answer
+            began = now()
             await asyncio.sleep(delay / 10)
             if not fails:
-                self.outage.end()
+                self.outage.end(began)
                 failed_at = None
                 continue
-            answers = self.outage.answers
+            at = now()
             try:
                 if await self.outage.wait(error, failed_at):
-                    failed_at = answers
+                    failed_at = at
                     continue
                 end = "failed"
             except OutageError:

@@ -103,7 +103,7 @@ async def test_what_waits_is_stored_before_the_sink_closes(file: Path) -> None:
         assert first is not None
         assert second is not None  # so that what comes of the first waits a moment for company
         reason = StopReason.EXHAUSTED
-        putting = asyncio.create_task(sink.put(Completion(job=first, reason=reason)))
+        putting = sink.put(Completion(job=first, reason=reason))
         await asyncio.sleep(0)
         await sink.close()
         assert await putting == 0
@@ -133,6 +133,28 @@ async def test_a_commit_that_fails_is_told_to_who_waits_for_it(file: Path) -> No
         with pytest.raises(StoreError, match="no such table"):
             await sink.put(Completion(job=job, reason=StopReason.EXHAUSTED))
         await sink.close()
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+async def test_what_came_is_stored_though_its_worker_was_cancelled(
+    file: Path, *, is_broken: bool
+) -> None:
+    with writing(file, create=True) as db:
+        sink = FileSink(begin(db), Usage())
+        jobs = [job for _ in range(2) if (job := await sink.take()) is not None]
+        if is_broken:
+            with db.transaction() as connection:
+                connection.execute("ALTER TABLE lists RENAME TO lost")
+        done = [Completion(job=job, reason=StopReason.EXHAUSTED) for job in jobs]
+        cancelled, other = map(sink.put, done)
+        cancelled.cancel()
+        await sink.close()
+        if is_broken:
+            with pytest.raises(StoreError, match="no such table"):
+                await other
+            return
+        assert await other == 0
+    assert rows(file, "SELECT state FROM lists") == [("done",), ("done",)]
 
 
 async def test_few_lists_run_at_the_speed_of_their_answers(file: Path) -> None:

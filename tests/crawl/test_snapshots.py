@@ -20,7 +20,7 @@ from keyapi_async.pagination import StopReason
 from keyapi_async.queries import Query
 from keyapi_async.sandbox import Fault, Sandbox
 from keyapi_async.usage import Usage
-from tests.crawl.sandboxed_crawl import GB, TWO, US, change, opened, pages_asked, rows
+from tests.crawl.sandboxed_crawl import GB, TWO, US, change, opened, pages_asked, rows, write
 
 LONG_AGO = "UPDATE snapshots SET started_at = started_at - 86400"
 STATES = "SELECT snapshot, query, state, stop_reason FROM lists ORDER BY id"
@@ -203,7 +203,7 @@ def test_a_limit_that_ended_a_dropped_list_does_not_open_it_again(file: Path) ->
         decision = decide(db, request, 1e9)
         store = Store(db, carry_out(db, decision), decision.options, Usage(), in_hand=1)
         jobs = store.jobs(0, 9)
-        store.write([Completion(job=job, reason=StopReason.MAX_ITEMS) for job in jobs], Usage())
+        write(store, [Completion(job=job, reason=StopReason.MAX_ITEMS) for job in jobs], Usage())
         return [job.query for job in jobs]
 
     with writing(file, create=True) as db:

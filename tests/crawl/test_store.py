@@ -30,6 +30,7 @@ from tests.crawl.sandboxed_crawl import (
     make_batch,
     opened,
     rows,
+    write,
 )
 
 
@@ -48,7 +49,7 @@ def test_an_item_is_kept_as_received(text: str, file: Path) -> None:
         store = begin(db)
         job = store.jobs(0, 1)[0]
         batch = Batch(job=job, page=1, items=(item,), retrieved_at=1.0)
-        store.write([batch], Usage())
+        write(store, [batch], Usage())
     ((stored,),) = rows(file, "SELECT json FROM items")
     assert repr(json.loads(stored)) == repr(json.loads(text))
     assert stored == text or "\\ud83d" in text  # half a character is written anew
@@ -62,7 +63,7 @@ def test_a_page_and_its_items_are_all_or_nothing(
     broken = make_batch(job, 2)
     broken = attrs.evolve(broken, items=(*broken.items[:19], broken.items[0]))
     with pytest.raises(StoreError, match="UNIQUE constraint"):
-        store.write([make_batch(job, 3), broken], Usage())
+        write(store, [make_batch(job, 3), broken], Usage())
     assert content(file) == before
 
 
@@ -71,7 +72,7 @@ def test_a_page_of_any_length_is_kept_in_order(count: int, file: Path) -> None:
     with writing(file, create=True) as db:
         store = begin(db)
         job = store.jobs(0, 1)[0]
-        store.write([make_batch(job, 1, count)], Usage())
+        write(store, [make_batch(job, 1, count)], Usage())
         stored = db.rows("SELECT position, item_id, json FROM items ORDER BY id")
     assert [(place, item_id) for place, item_id, _ in stored] == [
         (place, str(100 + place)) for place in range(1, count + 1)
@@ -95,8 +96,8 @@ def test_a_job_goes_on_where_the_store_ends(kept: tuple[Store, Job, Database]) -
 def test_a_failure_says_whether_it_is_final(kept: tuple[Store, Job, Database], file: Path) -> None:
     store, job, _ = kept
     for error, is_final in [(ServerError("down", status=500), False), (NotFoundError("no"), True)]:
-        store.write([Failure(job=job, page=2, error=error, is_final=is_final)], Usage())
-    store.write([Failure(job=job, page=2, error=error, is_final=True)], Usage())
+        write(store, [Failure(job=job, page=2, error=error, is_final=is_final)], Usage())
+    write(store, [Failure(job=job, page=2, error=error, is_final=True)], Usage())
     assert rows(file, "SELECT page, credits, status FROM pages WHERE id > 1") == [
         (2, 0, "ServerError"),
         (2, 0, "NotFoundError"),
@@ -112,9 +113,9 @@ def test_a_snapshot_is_finished_when_its_last_list_is(
 ) -> None:
     store, *_ = kept
     first, second = store.jobs(0, 9)
-    store.write([Completion(job=first, reason=StopReason.EXHAUSTED)], Usage())
+    write(store, [Completion(job=first, reason=StopReason.EXHAUSTED)], Usage())
     assert CrawlFile(file).status().finished_at is None
-    store.write([Completion(job=second, reason=StopReason.EXHAUSTED)], Usage())
+    write(store, [Completion(job=second, reason=StopReason.EXHAUSTED)], Usage())
     summary = CrawlFile(file).status()
     assert summary.finished_at is not None
     assert summary.complete

@@ -26,6 +26,7 @@ _LONGEST: Final = 500_000
 """Characters of an item: at most 2 MB, as `columns.select` lets DuckDB read."""
 _Fields = dict[str, msgspec.Raw]
 _decode: Final = msgspec.json.Decoder(_Fields).decode
+_dump: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def json_lines(pages: Iterable[FoundPage]) -> Iterator[str]:
@@ -88,6 +89,7 @@ def table_rows(pages: Iterable[FoundPage]) -> Iterator[bytes]:
         answer = {"page": page.number, "retrieved_at": _format_time(page.retrieved_at)}
         head = f'{{"list":{before},"page":{_dump({**answer, "request_id": page.request_id})}'
         known = known_names(page.source.query.name)
+        nested = {name: inside for name, inside in known.items() if inside}
         rows = []
         for position, place, text in _items(page):
             if len(text) > _LONGEST:
@@ -96,7 +98,7 @@ def table_rows(pages: Iterable[FoundPage]) -> Iterator[bytes]:
                     f"table ({len(text)} characters): write JSON lines (.jsonl)"
                 )
             whole = _replace_surrogates(page, text)
-            extra = _extra(page, _fields(page, whole), known)
+            extra = _extra(page, _fields(page, whole), known, nested)
             rows.append(
                 f'{head},"position":{position},"place":{place},"extra":{extra},'
                 f'"item":{_one_line(whole)}}}\n'
@@ -144,7 +146,7 @@ def _load(page: FoundPage, text: str) -> dict[str, Any]:
 
 def _replace_surrogates(page: FoundPage, text: str) -> str:
     """An item without lone surrogates (halves of an emoji), which no table takes."""
-    if not _SURROGATE.search(text):
+    if "\\u" not in text or not _SURROGATE.search(text):
         return text
     try:
         msgspec.json.decode(text)
@@ -154,15 +156,21 @@ def _replace_surrogates(page: FoundPage, text: str) -> str:
     return text
 
 
-def _extra(page: FoundPage, fields: _Fields, known: Mapping[str, frozenset[str]]) -> str:
+def _extra(
+    page: FoundPage,
+    fields: _Fields,
+    known: Mapping[str, frozenset[str]],
+    nested: Mapping[str, frozenset[str]],
+) -> str:
     """The fields that have no column, as a JSON text within JSON; null if there are none."""
-    unknown = {name: value for name, value in fields.items() if name not in known}
-    for name, inside in known.items():
-        if inside and name in fields:
-            inner = _fields(page, _text(fields[name]))
-            more = {key: value for key, value in inner.items() if key not in inside}
-            if more:
-                unknown[name] = msgspec.Raw(_object(more).encode())
+    unknown: _Fields = {}
+    if not fields.keys() <= known.keys():
+        unknown = {name: value for name, value in fields.items() if name not in known}
+    for name in nested.keys() & fields.keys():
+        inner = _fields(page, _text(fields[name]))
+        more = {key: value for key, value in inner.items() if key not in nested[name]}
+        if more:
+            unknown[name] = msgspec.Raw(_object(more).encode())
     return _dump(_object(unknown)) if unknown else "null"
 
 
@@ -177,10 +185,6 @@ def _text(value: msgspec.Raw) -> str:
 
 def _one_line(text: str) -> str:
     return text.replace("\r", " ").replace("\n", " ").strip()
-
-
-def _dump(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _format_time(at: float) -> str:
