@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import os
 import re
@@ -13,15 +12,9 @@ from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 from urllib.parse import urlsplit
 
-from attrs import evolve
-
 from .budget import CreditBudget
-from .cache import Cache, ResponseCache, SharedCache
-from .converter import get_converter
+from .cache import Cache, ResponseCache
 from .errors import ConfigurationError, ParameterError, excerpt
-from .guard import Guard
-from .pacing import LentLimiter, Limit, OwnPace, Pacer
-from .pool import Pool
 from .retry import RetryPolicy, to_float
 from .trending import Trending
 from .usage import RequestEvent, Usage
@@ -30,7 +23,6 @@ if TYPE_CHECKING:
     import aiohttp
 
     from .session import Session
-    from .shared_state import Store
 
 DEFAULT_BASE_URL = "https://api.keyapi.ai"
 
@@ -106,28 +98,38 @@ class KeyAPIClient:
             or _hook_problem(limiter, session, trace_configs, on_event)
             or _share_problem(share, qps, limiter)
         )
-        url = "" if problem else url.rstrip("/")
-        budget = None if problem else _budget(max_credits)
-        store: Store | None = None
-        if share is not None and not problem:
-            store, problem = _open_store(share, key, url)
-        if problem:
+        made: Session | None = None
+        if not problem:
+            # Not above: aiohttp and cattrs take as long to load as all the rest. Not later: a
+            # program starts up here, while a request would lose its slot and its time by it.
+            from .assembly import make_session  # noqa: PLC0415
+
+            try:
+                made = make_session(
+                    key,
+                    url.rstrip("/"),
+                    qps=qps,
+                    adaptive=adaptive,
+                    margin=margin,
+                    limiter=limiter,
+                    share=share,
+                    timeout=timeout,
+                    retry=retry,
+                    budget=_budget(max_credits),
+                    cache=cache,
+                    http=session,
+                    trace_configs=trace_configs,
+                    on_event=on_event,
+                )
+            except ConfigurationError as error:
+                problem = str(error)
+        if made is None:
             # Or tracebacks that show local variables would show the key, or a URL's password.
             api_key = key = base_url = url = share = ""
             raise ConfigurationError(problem)
-        # Not above: aiohttp and cattrs take as long to load as all the rest. Not later: a program
-        # starts up here, while a request would lose its slot and its time by it.
-        from .session import CallOptions, Session  # noqa: PLC0415
-        from .transport import Transport  # noqa: PLC0415
-
-        get_converter()
-        transport = Transport(api_key=key, base_url=url, http=session, trace_configs=trace_configs)
-        pacer = _pacer(qps, limiter, store, margin=margin, adaptive=adaptive, budget=budget)
-        pool = Pool(transport, pacer, on_event)
-        options = CallOptions(timeout=timeout, retry=retry, cache=_share(cache, pool))
         self._qps = qps
         self._allow_unknown = allow_unknown
-        self._set_up(Session(pool, options, budget=budget))
+        self._set_up(made)
 
     def _set_up(self, session: Session) -> None:
         self._session = session
@@ -175,13 +177,14 @@ class KeyAPIClient:
         )
         if problem:
             raise ConfigurationError(problem)
-        options = evolve(
-            before,
+        from .assembly import share_cache  # noqa: PLC0415 - loaded when the first client was made
+
+        options = type(before)(
             timeout=before.timeout if timeout is None else timeout,
             deadline=before.deadline if deadline is None else deadline,
             retry=before.retry if retry is None else retry,
             priority=before.priority if priority is None else priority,
-            cache=before.cache if cache is ... else _share(cache, session.pool),
+            cache=before.cache if cache is ... else share_cache(cache, session.pool),
         )
         made = object.__new__(type(self))
         made._qps, made._allow_unknown = self._qps, self._allow_unknown
@@ -297,51 +300,8 @@ def _share_problem(share: object, qps: float, limiter: object) -> str:
     return "share needs a pace: qps can't be math.inf" if math.isinf(qps) else ""
 
 
-def _open_store(share: str, key: str, url: str) -> tuple[Store | None, str]:
-    """What is shared, or what is wrong with it."""
-    # Here and not above: few need it.
-    from .sharing import open_store, share_name  # noqa: PLC0415
-
-    try:
-        return open_store(share, share_name(key, url)), ""
-    except ConfigurationError as error:
-        return None, str(error)
-
-
-def _pacer(
-    qps: float,
-    limiter: AbstractAsyncContextManager[Any] | None,
-    store: Store | None,
-    *,
-    margin: float,
-    adaptive: bool,
-    budget: CreditBudget | None,
-) -> Pacer:
-    rate = qps if limiter is None else math.inf
-    guard = Guard(ceiling=rate, pace=rate)
-    limit: Limit
-    if limiter is not None:
-        limit = LentLimiter(limiter)
-    elif store is not None:
-        from .sharing import SharedPace  # noqa: PLC0415
-
-        rolling = budget if budget is not None and budget.per is not None else None
-        limit = SharedPace(store, guard, margin=margin, adaptive=adaptive, budget=rolling)
-    else:
-        limit = OwnPace(guard, margin)
-    return Pacer(guard, limit, adaptive=adaptive)
-
-
 def _budget(max_credits: int | CreditBudget | None) -> CreditBudget | None:
     return CreditBudget(max_credits) if isinstance(max_credits, int) else max_credits
-
-
-def _share(cache: Cache | None, pool: Pool) -> SharedCache | None:
-    if cache is None:
-        return None
-    if isinstance(cache, ResponseCache):
-        pool.caches.add(cache)
-    return SharedCache(cache, base_url=pool.transport.base_url, api_key=pool.transport.secret)
 
 
 def _find_key(given: object) -> str:
@@ -387,6 +347,8 @@ def _url_problem(url: object) -> str:
 
 
 def _is_loopback(host: str) -> bool:
+    import ipaddress  # noqa: PLC0415 - for few
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 from attrs import field, frozen
 
 from .models import Pagination
-from .protocol import Answer
 from .queries import ItemT, ListQuery
 from .raw import Received, Source, attach, attach_items, moment
+
+if TYPE_CHECKING:
+    from .protocol import Answer
 
 
 @frozen(kw_only=True, repr=False)

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from attrs import frozen
 
 from .budget import CREDITS_PER_REQUEST, CreditBudget
-from .cache import SharedCache
+from .cached_calls import SharedCache
 from .converter import wire_params
 from .errors import (
     APIError,

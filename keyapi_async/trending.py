@@ -9,7 +9,6 @@ from .errors import ParameterError
 from .models import Hashtag, HashtagDetail, MusicDetail, Sound, Video
 from .pages import Page, page_from
 from .pagination import Checkpoint, Pager
-from .protocol import Answer
 from .queries import (
     ALL_REGIONS,
     MAX_LIMIT,
@@ -32,6 +31,7 @@ from .raw import Source
 from .reference import likely_region
 
 if TYPE_CHECKING:
+    from .protocol import Answer
     from .session import Session
 
 QueryT = TypeVar("QueryT", bound=Query[Any])

@@ -167,7 +167,7 @@ def test_what_is_no_cache_is_refused() -> None:
 
 
 async def test_not_everything_is_kept_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("keyapi_async.cache.MAX_DECODED", 2)
+    monkeypatch.setattr("keyapi_async.cached_calls.MAX_DECODED", 2)
     async with opened(qps=math.inf, cache=ResponseCache(60)) as (client, sandbox):
         for _ in range(2):
             for page in range(1, 5):
