@@ -16,6 +16,7 @@ from benchmarks import (
     memory,
     pace,
     services,
+    sharing,
     startup,
     stored,
     throughput,
@@ -36,6 +37,7 @@ BENCHMARKS = {
     "trends": trends.run,
     "fuzz": fuzz.run,
     "pace": pace.run,
+    "sharing": sharing.run,
 }
 
 

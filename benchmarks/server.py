@@ -12,14 +12,15 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from urllib.parse import parse_qs, urlsplit
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
-from benchmarks.bodies import endpoint_of, page
+from benchmarks.bodies import body, endpoint_of, is_list, page
 
 PAGES = 5
 """Of a list, unless it is told otherwise."""
@@ -35,11 +36,13 @@ class Stats:
         requests: Requests of pages.
         cpu: Seconds of CPU.
         seconds: Seconds from the first request of a page to the last.
+        most: The most requests in any one second.
     """
 
     requests: int
     cpu: float
     seconds: float
+    most: int
 
 
 @frozen
@@ -84,6 +87,8 @@ class _Lists:
     requests: int = 0
     first: float = 0.0
     last: float = 0.0
+    most: int = 0
+    second: deque[float] = field(factory=deque)
 
     def connection(self) -> _Connection:
         return _Connection(self)
@@ -94,11 +99,16 @@ class _Lists:
                 "requests": self.requests,
                 "cpu": time.process_time(),
                 "seconds": self.last - self.first,
+                "most": self.most,
             }
             return _http(b"200 OK", json.dumps(stats).encode())
         self.requests += 1
         self.last = time.monotonic()
         self.first = self.first or self.last
+        self.second.append(self.last)
+        while self.second[0] <= self.last - 1:
+            self.second.popleft()
+        self.most = max(self.most, len(self.second))
         return _page(target, self.pages, self.total)
 
 
@@ -108,6 +118,8 @@ def _page(target: str, pages: int, total: int | None) -> bytes:
     name = endpoint_of(parts.path)
     if name is None:
         return _http(b"404 Not Found", b"")
+    if not is_list(name):
+        return _http(b"200 OK", body(name))
     number = int(parse_qs(parts.query).get("page", "1")[0])
     return _http(b"200 OK", page(name, number, pages=pages, total=total))
 

@@ -16,7 +16,9 @@ import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redis import Redis
 
+from benchmarks.redis_server import RedisServer
 from keyapi_async import KeyAPIError
 from keyapi_async.errors import ShareError
 from keyapi_async.guard import Guard, Refusal
@@ -26,7 +28,7 @@ from keyapi_async.sharing_file import FileStore
 from keyapi_async.sharing_redis import RedisStore
 from tests.core.calls import lasting
 from tests.core.scripted_server import KEY
-from tests.core.shares import RedisServer, sharing
+from tests.core.shares import sharing
 
 # A file and Redis agree
 
@@ -137,7 +139,7 @@ async def test_the_key_is_in_no_file_and_no_key_of_redis(
         kept = b"".join(file.read_bytes() for file in sorted(tmp_path.iterdir()))
     kept += b"".join(file.read_bytes() for file in sorted(tmp_path.iterdir()))
     if share.startswith("redis"):
-        with running_redis.connect() as connection:
+        with Redis(port=running_redis.port) as connection:
             for key in connection.keys():  # noqa: SIM118 - it is no dict
                 kind = connection.type(key)
                 kept += key
