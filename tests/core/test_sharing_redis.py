@@ -70,6 +70,7 @@ async def test_a_budget_is_not_spent_by_what_redis_could_not_reserve(server: Red
         server.start()
         await asyncio.gather(*(client.trending.hashtags() for _ in range(3)))
         assert len(sandbox.requests) == 3
+        assert pace_of(client)._returned == set()
 
 
 async def test_what_redis_has_forgotten_begins_anew(server: RedisServer) -> None:
