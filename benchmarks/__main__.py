@@ -17,6 +17,7 @@ from benchmarks import (
     memory,
     pace,
     services,
+    sharing,
     startup,
     stored,
     throughput,
@@ -38,6 +39,7 @@ BENCHMARKS = {
     "trends": trends.run,
     "fuzz": fuzz.run,
     "pace": pace.run,
+    "sharing": sharing.run,
 }
 
 

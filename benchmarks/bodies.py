@@ -49,9 +49,13 @@ def page(endpoint: str, number: int, *, pages: int, total: int | None = None) ->
 
 
 def endpoint_of(path: str) -> str | None:
-    """The list endpoint at a path."""
-    lists = (each for each in ENDPOINTS if isinstance(each, ListEndpoint))
-    return next((each.name for each in lists if each.path == path), None)
+    """The endpoint at a path."""
+    return next((each.name for each in ENDPOINTS if each.path == path), None)
+
+
+def is_list(endpoint: str) -> bool:
+    """Whether it has pages."""
+    return isinstance(find_endpoint(endpoint), ListEndpoint)
 
 
 @cache

@@ -20,6 +20,7 @@ from attrs import frozen
 
 from benchmarks.nginx import nginx
 from benchmarks.report import Table
+from benchmarks.server import serving
 from keyapi_async import KeyAPIClient, RateLimitError
 from keyapi_async.sandbox import Sandbox
 
@@ -130,6 +131,29 @@ async def _in_process(*job: object) -> int:
     return int(output)
 
 
+@frozen
+class Fast:
+    """A pace of hundreds of requests a second against a server that doesn't limit."""
+
+    qps: float
+    seconds: float = 10.0
+
+
+async def measure_fast(fast: Fast) -> tuple[float, int]:
+    """Of the pace, what a server in a process of its own got; the most of any one second."""
+    with serving(latency=0.02) as server:
+        stop = time.monotonic() + fast.seconds
+        async with KeyAPIClient("a-key", base_url=server.url, qps=fast.qps) as client:
+
+            async def work() -> None:
+                while time.monotonic() < stop:
+                    await client.trending.hashtag_detail()
+
+            await asyncio.gather(*(work() for _ in range(2 * IN_FLIGHT)))
+        stats = server.stats()
+    return (stats.requests - 1) / stats.seconds / fast.qps, stats.most
+
+
 FIXED = [
     Limit(kind=kind, rate=rate, burst=burst)
     for rate in (10, 20, 50)
@@ -143,6 +167,9 @@ GUESSED = [
 ]
 
 
+FAST = [Fast(100), Fast(200), Fast(500), Fast(1000)]
+
+
 async def run() -> list[Table]:
     """Measure everything; limits of one rate at the same time."""
     outcomes: dict[Limit, Outcome] = {}
@@ -150,7 +177,14 @@ async def run() -> list[Table]:
     for group in [*groups, GUESSED]:
         found = await asyncio.gather(*map(measure, group))
         outcomes.update(zip(group, found, strict=True))
+    fast = []
+    for one in FAST:
+        share, most = await measure_fast(one)
+        fast.append((f"{one.qps:g}/s", math.floor(share * 1000) / 10, most))
+    columns = ("pace", "% of the pace", "most in any second")
+    title = "Pace at hundreds of requests a second, 64 in flight, 10 s"
     return [
+        Table("fast", title, columns, tuple(fast)),
         _table("pace", "Pace at a known limit, 10 s from the first request", FIXED, outcomes),
         _table("guess", "Pace at a limit that was guessed wrong", GUESSED, outcomes),
     ]

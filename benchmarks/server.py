@@ -13,13 +13,14 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
-from benchmarks.bodies import endpoint_of, page
+from benchmarks.bodies import body, endpoint_of, is_list, page
 
 PAGES = 5
 """Of a list, unless it is told otherwise."""
@@ -36,11 +37,13 @@ class Stats:
         requests: Requests of pages.
         cpu: Seconds of CPU.
         seconds: Seconds from the first request of a page to the last.
+        most: The most requests in any one second.
     """
 
     requests: int
     cpu: float
     seconds: float
+    most: int
 
 
 @frozen
@@ -85,6 +88,8 @@ class _Lists:
     requests: int = 0
     first: float = 0.0
     last: float = 0.0
+    most: int = 0
+    second: deque[float] = field(factory=deque)
 
     def connection(self) -> _Connection:
         return _Connection(self)
@@ -95,11 +100,16 @@ class _Lists:
                 "requests": self.requests,
                 "cpu": time.process_time(),
                 "seconds": self.last - self.first,
+                "most": self.most,
             }
             return _http(b"200 OK", json.dumps(stats).encode())
         self.requests += 1
         self.last = time.monotonic()
         self.first = self.first or self.last
+        self.second.append(self.last)
+        while self.second[0] <= self.last - 1:
+            self.second.popleft()
+        self.most = max(self.most, len(self.second))
         path, _, query = target.partition("?")
         number = _PAGE.search(query)
         return _page(path, int(number[1]) if number else 1, self.pages, self.total)
@@ -110,6 +120,8 @@ def _page(path: str, number: int, pages: int, total: int | None) -> bytes:
     name = endpoint_of(path)
     if name is None:
         return _http(b"404 Not Found", b"")
+    if not is_list(name):
+        return _http(b"200 OK", body(name))
     return _http(b"200 OK", page(name, number, pages=pages, total=total))
 
 

@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
+from benchmarks.redis_server import RedisServer, find_redis, redis_server
 from keyapi_async import KeyAPIClient
 from keyapi_async.sandbox import Sandbox
-from tests.core.shares import RedisServer, file_share, redis_server
+from tests.core.shares import file_share
 
 
 @pytest.fixture
@@ -26,13 +28,15 @@ async def client(sandbox: Sandbox) -> AsyncIterator[KeyAPIClient]:
 
 @pytest.fixture(scope="session")
 def running_redis() -> Iterator[RedisServer]:
+    if find_redis() is None:
+        pytest.skip("redis-server is not installed")
     with redis_server() as server:
         yield server
 
 
 @pytest.fixture
 def empty_redis(running_redis: RedisServer) -> RedisServer:
-    with running_redis.connect() as connection:
+    with Redis(port=running_redis.port) as connection:
         connection.flushall()
     return running_redis
 
@@ -44,3 +48,11 @@ def share(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return file_share(tmp_path)
     server: RedisServer = request.getfixturevalue("empty_redis")
     return server.url
+
+
+@pytest.fixture
+def server(running_redis: RedisServer) -> Iterator[RedisServer]:
+    """A Redis server that the test may stop."""
+    del running_redis  # there is none: skip
+    with redis_server() as server:
+        yield server

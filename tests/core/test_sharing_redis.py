@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from redis import Redis
 
+from benchmarks.redis_server import RedisServer, redis_server
 from keyapi_async import CreditBudget, KeyAPIClient, RetryPolicy
 from keyapi_async.errors import ConfigurationError, ShareError
 from keyapi_async.sandbox import Fault
@@ -16,16 +18,9 @@ from keyapi_async.shared_state import Claim
 from keyapi_async.sharing_redis import RedisStore
 from tests.core.calls import Events, failing, lasting, outcomes
 from tests.core.scripted_server import KEY
-from tests.core.shares import RedisServer, pace_of, redis_server, sharing
+from tests.core.shares import pace_of, sharing
 
 PASSWORD = "pass-word-123"
-
-
-@pytest.fixture
-def server() -> Iterator[RedisServer]:
-    """A Redis server that the test may stop."""
-    with redis_server() as server:
-        yield server
 
 
 async def test_redis_that_is_gone_fails_every_call_clearly(server: RedisServer) -> None:
@@ -75,6 +70,7 @@ async def test_a_budget_is_not_spent_by_what_redis_could_not_reserve(server: Red
         server.start()
         await asyncio.gather(*(client.trending.hashtags() for _ in range(3)))
         assert len(sandbox.requests) == 3
+        assert pace_of(client)._returned == set()
 
 
 async def test_what_redis_has_forgotten_begins_anew(server: RedisServer) -> None:
@@ -83,7 +79,7 @@ async def test_what_redis_has_forgotten_begins_anew(server: RedisServer) -> None
         sandbox.fail(Fault.status(429, retry_after="5"))
         call = asyncio.create_task(one.trending.hashtags())
         await asyncio.sleep(0.5)
-        with server.connect() as connection:
+        with Redis(port=server.port) as connection:
             connection.flushall()
         await asyncio.sleep(1)
         assert one.usage.pace == 10
@@ -172,6 +168,7 @@ async def test_redis_that_is_loading_is_asked_again(server: RedisServer) -> None
     assert not error.permanent
 
 
+@pytest.mark.usefixtures("running_redis")
 @pytest.mark.parametrize("wrong", [f"redis://:{PASSWORD}-wrong@", "redis://"])
 async def test_a_password_that_is_refused_is_told_at_once_and_never_shown(
     wrong: str, caplog: pytest.LogCaptureFixture
@@ -195,7 +192,7 @@ async def test_a_password_that_is_refused_is_told_at_once_and_never_shown(
 
 
 async def test_a_user_who_may_not_run_scripts_is_told(server: RedisServer) -> None:
-    with server.connect() as connection:
+    with Redis(port=server.port) as connection:
         connection.execute_command("ACL", "SETUSER", "poor", "on", ">secret", "+get", "~*")
     share = server.url.replace("redis://", "redis://poor:secret@")
     async with sharing(share, {}, {"qps": 10}) as (_, client):
@@ -213,7 +210,7 @@ async def test_whatever_is_kept_is_forgotten_in_the_end(
     store._clock = lambda: 1e9
     await store.reserve(Claim(qps=10))  # the clock was set back
     store._clock = None
-    with server.connect() as connection:
+    with Redis(port=server.port) as connection:
         lives = {key.decode().rsplit(":", 1)[1]: connection.ttl(key) for key in connection.keys()}  # noqa: SIM118
     assert lives.keys() == {"slots", "guard", "spent", "budgets"}
     assert all(86_000 < seconds <= 86_500 for seconds in lives.values()), lives

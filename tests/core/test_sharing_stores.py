@@ -16,20 +16,24 @@ import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redis import Redis
 
+from benchmarks.redis_server import RedisServer
 from keyapi_async import KeyAPIError
 from keyapi_async.errors import ShareError
 from keyapi_async.guard import Guard, Refusal
 from keyapi_async.shared_state import Claim
-from keyapi_async.sharing import share_name
-from keyapi_async.sharing_file import FileStore
+from keyapi_async.sharing import open_store, share_name
+from keyapi_async.sharing_file import FileStore, _is_busy
 from keyapi_async.sharing_redis import RedisStore
+from tests.conftest import DrivenClockLoop
 from tests.core.calls import lasting
 from tests.core.scripted_server import KEY
-from tests.core.shares import RedisServer, sharing
+from tests.core.shares import sharing
 
 # A file and Redis agree
 
+CLAIM = Claim(qps=10)
 NAMES = itertools.count()
 
 BUDGETS = st.sampled_from([(0, 0), (0, 0), (4, 2), (6, 30), (7, 2.5)])
@@ -111,6 +115,58 @@ def test_a_file_and_redis_give_the_same_answers(
         runner.run(play())
 
 
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+async def timed(share: str) -> AsyncIterator[tuple[Any, Clock]]:
+    """A store of each kind, and its clock; the event loop's waits for it."""
+    clock, loop = Clock(), asyncio.get_running_loop()
+    assert isinstance(loop, DrivenClockLoop)
+    loop.held += 1
+    store: Any = open_store(share, "timed")
+    store._clock = clock
+    yield store, clock
+    await store.close()
+    loop.held -= 1
+
+
+@pytest.mark.parametrize("back", [0.1, 50, 1e6])
+async def test_a_pause_that_begins_when_the_clock_was_just_set_back_is_not_cut_short(
+    timed: tuple[Any, Clock], back: float
+) -> None:
+    store, clock = timed
+    await store.reserve(CLAIM)
+    clock.now -= back
+    guard, now = await store.update(refuse(0.0, Refusal(sent_at=0, wait=5.0)))
+    assert guard.paused_until - now == 5
+    clock.now += 1
+    # The second that has passed can't be told from the jump.
+    assert 4 <= (await store.reserve(CLAIM)).pause <= 5
+    clock.now += 3.9
+    assert 0 < (await store.reserve(CLAIM)).pause <= 1.1 + 1e-6
+    clock.now += 1.2
+    assert (await store.reserve(CLAIM)).pause == 0
+
+
+async def test_credits_count_from_their_slot_on(timed: tuple[Any, Clock]) -> None:
+    store, clock = timed
+    claim = Claim(qps=0.1, credits=4, per=15)
+    waits = [(await store.reserve(attrs.evolve(claim, reservation=name))).wait for name in "ab"]
+    assert waits == [0, 10]
+    clock.now += 16
+    assert (await store.reserve(attrs.evolve(claim, reservation="c"))).remaining == 2
+    reply = await store.reserve(attrs.evolve(claim, reservation="d"))
+    assert (reply.remaining, reply.room_in) == (0, pytest.approx(9, abs=1e-6))
+
+
 async def test_without_a_given_clock_they_take_a_real_one(
     tmp_path: Path, running_redis: RedisServer
 ) -> None:
@@ -137,7 +193,7 @@ async def test_the_key_is_in_no_file_and_no_key_of_redis(
         kept = b"".join(file.read_bytes() for file in sorted(tmp_path.iterdir()))
     kept += b"".join(file.read_bytes() for file in sorted(tmp_path.iterdir()))
     if share.startswith("redis"):
-        with running_redis.connect() as connection:
+        with Redis(port=running_redis.port) as connection:
             for key in connection.keys():  # noqa: SIM118 - it is no dict
                 kind = connection.type(key)
                 kept += key
@@ -158,7 +214,16 @@ async def store(tmp_path: Path) -> AsyncIterator[FileStore]:
     await store.close()
 
 
-CLAIM = Claim(qps=10)
+@pytest.mark.parametrize(
+    ("code", "passes"),
+    [("BUSY", True), ("BUSY_RECOVERY", True), ("LOCKED", True), ("FULL", False), (None, False)],
+)
+def test_a_lock_passes_and_other_faults_stay(code: str | None, *, passes: bool) -> None:
+    """As when another process has just died in a transaction, and a third one clears up."""
+    error = sqlite3.OperationalError("a fault")
+    if code is not None:
+        error.sqlite_errorcode = getattr(sqlite3, f"SQLITE_{code}")
+    assert _is_busy(error) is passes
 
 
 def hold(file: Path, how: str) -> sqlite3.Connection:
