@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 
 class KeyAPIError(Exception):
@@ -44,6 +44,13 @@ class KeyAPIError(Exception):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self}>"
+
+    def __copy__(self) -> Self:
+        # Not by what pickling would do: tblib, which Dask loads, has copies share their attributes.
+        made = type(self).__new__(type(self))
+        made.args = self.args
+        vars(made).update(vars(self))
+        return made
 
     def _what(self) -> str:
         return str(self.args[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import copyreg
 import pickle
 import threading
 from collections.abc import Callable
@@ -213,3 +214,12 @@ def test_statuses_nobody_knows_have_a_phrase_too() -> None:
 )
 def test_values_are_shown_in_messages_at_reasonable_length(value: object, text: str) -> None:
     assert excerpt(value) == text
+
+
+def test_copies_are_apart_though_dask_loads_tblib(monkeypatch: pytest.MonkeyPatch) -> None:
+    support = pytest.importorskip("tblib.pickling_support")
+    monkeypatch.setitem(copyreg.dispatch_table, NotFoundError, support.pickle_exception)
+    error = NotFoundError("no", status=404)
+    twin = copy.copy(error)
+    twin.attempts = 3
+    assert (error.attempts, repr(twin)) == (0, "<NotFoundError: 404 no [3 attempts]>")
