@@ -157,16 +157,19 @@ class SharedPace:
 
     async def _wait_for_room(self, reply: Reply) -> None:
         """Wait for requests under way, which may turn out to cost nothing."""
-        if not self._under_way or reply.room_in == math.inf:
+        room_in = None if reply.room_in == math.inf else reply.room_in
+        if not self._under_way or room_in is None:
+            again = "" if room_in is None else f", again in {room_in:.0f} s"
             error = CreditBudgetError(
                 f"one more request could pass max_credits={self._claim.credits} per "
-                f"{self._claim.per:g} s, which processes share: {reply.remaining} are left"
+                f"{self._claim.per:g} s, or a smaller budget of who shares it: "
+                f"{reply.remaining} are left{again}"
             )
-            error.retry_after = None if reply.room_in == math.inf else reply.room_in
+            error.retry_after = room_in
             raise error
         self._settled.clear()
         try:
-            async with asyncio.timeout(reply.room_in):
+            async with asyncio.timeout(room_in):
                 await self._settled.wait()
         except TimeoutError:
             pass

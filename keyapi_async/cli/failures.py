@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from cyclopts import CycloptsError
@@ -84,4 +85,4 @@ def _usage_problem(error: CycloptsError, args: Sequence[str]) -> str:
         name = arg.partition("=")[0].lower().replace("_", "-")
         if name in KEY_OPTIONS:
             return f"there is no {name}: set the environment variable KEYAPI_TOKEN instead"
-    return str(error)
+    return re.sub(r"://[^/\s]*@", "://***@", str(error))  # a password of a --share

@@ -73,7 +73,7 @@ Moment: TypeAlias = Annotated[float, reads(_MOMENT, _unix_time, metavar="TIME|AG
 Budget: TypeAlias = Annotated[
     CreditBudget,
     reads("a number of credits such as 500, or per a time such as 1000/24h", _budget),
-    Parameter(metavar="N[/AGE]"),
+    Parameter(metavar="N|N/AGE", accepts_keys=False),
 ]
 Flag: TypeAlias = Annotated[bool, Parameter(show_default=False)]
 AllowUnknown: TypeAlias = Annotated[
@@ -130,9 +130,9 @@ class Requests:
     rate: Annotated[float, ABOVE_0] = 10.0
     """Most requests per second; inf for no limit."""
     max_credits: Budget | None = None
-    """Never spend more than this: 500 in this run, 1000/24h within any 24 hours."""
-    share: Annotated[str | None, Parameter(metavar="URL")] = None
-    """Share --rate and 1000/24h with other processes: file:PATH or redis://HOST."""
+    """Never spend more than this: 500 in this run; 1000/24h, with --share, of all runs."""
+    share: Annotated[str | None, Parameter(metavar="URL", env_var="KEYAPI_SHARE")] = None
+    """One rate, pause and 1000/24h for all runs that name it: file:PATH or redis://HOST."""
 
     @property
     def credits(self) -> int | None:

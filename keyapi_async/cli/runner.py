@@ -101,6 +101,8 @@ async def open_client(
             key, url = sandbox.api_key, sandbox.url
         else:
             _check_key()
+        if requests.share is None and requests.max_credits and requests.max_credits.per:
+            display.tell("budget", "without --share, --max-credits counts this run alone")
         client = KeyAPIClient(
             key,
             base_url=url,

@@ -56,7 +56,8 @@ def _sum_up(newest: Mapping[str, Summary]) -> list[str]:
         first, **{name: sum(getattr(one, name) for one in (first, *rest)) for name in _COUNTS}
     )
     files = count(1 + len(rest), "file")
-    return [f"{files}, {day}: {_state(together)}", *_count_lines(together), *lacking]
+    state = f"{count(len(lacking), 'file')} without it" if lacking else _state(together)
+    return [f"{files}, {day}: {state}", *_count_lines(together), *lacking]
 
 
 def newest_day(newest: Mapping[str, Summary]) -> tuple[date, list[str]]:

@@ -210,6 +210,8 @@ def make_request(plan: Iterable[Query[Any]] | None, options: CrawlOptions) -> Re
     names = [attribute.name for attribute in attrs.fields(Options)]
     wanted = Options(**{name: given.pop(name) for name in names if name in given})
     shard = given.pop("shard", None)
+    if unknown := given.keys() - attrs.fields_dict(Request).keys():
+        raise TypeError(f"a crawl has no option {min(unknown)!r}")
     if plan is not None:
         queries = _take_some(plan, shard, wanted)
         return Request(plan=queries, options=wanted, **given)

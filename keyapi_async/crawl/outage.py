@@ -9,7 +9,7 @@ from typing import Final
 
 from attrs import frozen
 
-from keyapi_async.errors import KeyAPIError, TransportError
+from keyapi_async.errors import KeyAPIError, ShareError, TransportError
 
 from .jobs import CrawlError, Progress
 
@@ -130,9 +130,9 @@ class Outage:
         """Have the next probe sent; the last one when the time is up."""
         loop = asyncio.get_running_loop()
         if loop.time() >= since + self._limit:
-            raise OutageError(
-                f"the server was down for {self._limit:.0f} s, the last time with: {error}"
-            )
+            what = "what is shared" if isinstance(error, ShareError) else "the server"
+            lasted = f"{self._limit:.0f} s"
+            raise OutageError(f"{what} was down for {lasted}, the last time with: {error}")
         self._prober = None
         self._progress.outage = str(error)
         self._progress.next_probe = min(loop.time() + self._delay, since + self._limit)

@@ -25,6 +25,7 @@ from keyapi_async.errors import (
     KeyAPIError,
     RateLimitError,
     ServerError,
+    ShareError,
     TransportError,
 )
 from keyapi_async.pagination import Pager, StopReason
@@ -184,6 +185,8 @@ class Workers:
             except HOPELESS:
                 raise
             except PASSING as error:
+                if isinstance(error, ShareError) and error.permanent:
+                    raise
                 if await self._try_again(job, error):
                     if fetch.pages or not self._outage.is_probe():
                         continue

@@ -49,14 +49,29 @@ def test_max_credits(sandbox: Sandbox, capsys: Any) -> None:
 
 
 def test_max_credits_of_a_day_shared_by_runs(sandbox: Sandbox, run: Run) -> None:
-    line = "hashtags --limit 40 -q --rate 100 --share file:s --max-credits 6/24h"
-    assert run(line)[0] == 0
+    line = "hashtags --limit 40 --rate 100 --share file:s --max-credits 6/24h"
+    code, out, err = run(line)
+    assert (code, len(json_lines(out)), err) == (0, 40, "")
     code, out, err = run(line)
     assert (code, len(json_lines(out))) == (5, 20)
-    told = "one more request could pass --max-credits 6 per 86400 s, which processes share: 0 are"
-    assert err.startswith(f"keyapi: {told} left")
+    assert err.startswith("keyapi: one more request could pass --max-credits 6 per 86400 s, or a ")
+    assert ": 0 are left, again in 86" in err
     assert sandbox.credits_spent == 6
     assert run("hashtags --limit 20 -q --rate 100 --share file:s")[0] == 0
+    told = "keyapi: without --share, --max-credits counts this run alone\n"
+    assert run("hashtags --limit 0 --max-credits 6/24h") == (0, "", told)
+
+
+def test_a_share_by_the_environment_shows_no_password(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEYAPI_SHARE", "file:s")
+    assert run("hashtags --limit 20 -q --rate 100")[0] == 0
+    assert Path("s").exists()
+    code, _, err = run("hashtags redis://:secret@localhost")
+    assert code == 2
+    assert "redis://***@localhost" in err
+    assert "secret" not in err
 
 
 def test_no_connection(sandbox: Sandbox, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,7 @@ def test_the_status_of_several_files_is_summed_up(run: Run, sandbox: Sandbox) ->
     today, before = crawl_shards(run)
     code, out, _ = run("status part1.sqlite part2.sqlite")
     first, second, together = (out.splitlines()[start : start + 3] for start in (0, 3, 6))
-    assert (code, together[0]) == (0, f"1 file, {today}: finished")
+    assert (code, together[0]) == (0, f"1 file, {today}: 1 file without it")
     assert together[1:] == first[1:] != second[1:]
     told = f"part2.sqlite: has no snapshot of {today}; its newest is of {before}"
     assert out.splitlines()[9:] == [told]

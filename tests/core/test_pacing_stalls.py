@@ -41,7 +41,7 @@ async def test_a_stall_costs_few_slots_and_no_second_has_more_than_the_limit(
     kind: str, qps: float, longest: float, least: float, tmp_path: Path
 ) -> None:
     loop: Any = asyncio.get_running_loop()
-    paces, seconds, times = limits(kind, qps, tmp_path), 5.0, list[float]()
+    paces, seconds, times = limits(kind, qps, tmp_path), 2.5, list[float]()
     end, rng = loop.time() + seconds, random.Random(7)
 
     async def work(pacer: Pacer) -> None:

@@ -41,8 +41,8 @@ async def test_the_error_tells_what_is_left_and_when_there_is_room_again(share: 
         await call(one, 3)
         error = await failing(other.trending.hashtags(), CreditBudgetError)
         assert str(error).startswith(
-            "one more request could pass max_credits=7 per 60 s, which processes share: "
-            "1 are left [GET /v1/tiktok/trending/hashtags"
+            "one more request could pass max_credits=7 per 60 s, or a smaller budget of who "
+            "shares it: 1 are left, again in 60 s [GET /v1/tiktok/trending/hashtags"
         )
         assert 59 < error.retry_after <= 60
         assert options[1]["max_credits"].remaining == 1

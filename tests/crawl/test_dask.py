@@ -208,6 +208,7 @@ def give_up(client: Client, worker: str) -> None:
     client.run_on_scheduler(remove)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lose", [retire, give_up])
 def test_a_lost_worker_that_lives_hands_its_part_on(
     client: Client, parts: Path, lose: Callable[[Client, str], None]

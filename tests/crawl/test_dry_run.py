@@ -117,3 +117,9 @@ async def test_a_dry_run_goes_by_the_length_the_server_told(file: Path) -> None:
         await crawl_to(file, client)
         change(file, "UPDATE snapshots SET started_at = started_at - 86400")
         assert expect(None, file, fresh_within=60).pages == 15
+
+
+def test_an_option_that_does_not_exist_is_named() -> None:
+    misspelt: Any = {"max_item": 3, "zzz": 1}
+    with pytest.raises(TypeError, match=r"^a crawl has no option 'max_item'$"):
+        expect(grid("hashtags"), **misspelt)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from keyapi_async import KeyAPIClient, KeyAPIError, ServerError
+from keyapi_async import KeyAPIClient, KeyAPIError, ServerError, ShareError
 from keyapi_async.crawl import Crawl, CrawlFile, OutageError, Progress, crawl, crawl_to, grid
 from keyapi_async.crawl.outage import Outage
 from keyapi_async.sandbox import Fault, Sandbox
@@ -245,3 +246,31 @@ async def test_who_is_cancelled_while_it_waits_is_in_nobodys_way() -> None:
     assert await second is True
     with pytest.raises(asyncio.CancelledError):
         await first
+
+
+async def test_a_share_that_can_never_be_used_ends_the_crawl_at_once(
+    file: Path, tmp_path: Path
+) -> None:
+    share = tmp_path / "notes"
+    share.write_text("no database, but longer than a hundred characters" * 3)
+    async with Sandbox() as sandbox, sandbox.client(share=f"file:{share}") as client:
+        with pytest.raises(ShareError, match="not a database") as caught:
+            await crawl_to(file, client, LISTS, keep_going=True)
+        assert type(caught.value) is ShareError
+        assert CrawlFile(file).status().pending == 4
+        assert sandbox.requests == []
+
+
+async def test_a_share_that_is_out_of_reach_is_waited_for(file: Path, tmp_path: Path) -> None:
+    share = tmp_path / "share"
+    async with (
+        Sandbox() as sandbox,
+        sandbox.client(share=f"file:{share}", retry=FAIL_FAST) as client,
+    ):
+        await client.trending.hashtag_detail()
+        with closing(sqlite3.connect(share, isolation_level=None)) as db:
+            db.execute("BEGIN EXCLUSIVE")
+            with pytest.raises(OutageError, match=r"^what is shared was down for 2 s, .* locked"):
+                await crawl_to(file, client, LISTS, keep_going=True, wait_outage=2)
+        assert (await crawl_to(file, client, LISTS)).complete
+        assert sandbox.credits_spent == 2 * 21
