@@ -149,7 +149,7 @@ def select(endpoint: str, rows: str, *, for_csv: bool = False, without: str = ""
 
     Args:
         endpoint: Name of the endpoint.
-        rows: Name of a file of JSON lines, as `lines.table_row` makes them.
+        rows: Name of a file of lines as `rows.table_rows` makes them.
         for_csv: Whether the table is to become CSV.
         without: A column to leave out.
     """
@@ -158,23 +158,22 @@ def select(endpoint: str, rows: str, *, for_csv: bool = False, without: str = ""
         value = _csv_value(source, kind) if for_csv else source
         if name != without:
             chosen.append(f"{value} AS {quote_name(name)}")
-    shape = {
-        "list": {**{name: one.kind for name, one in filters(endpoint).items()}, **LIST},
-        "page": PAGE,
-        "position": "BIGINT",
-        "place": "BIGINT",
-        "extra": "VARCHAR",
-        "item": _shape(ENDPOINTS[endpoint].item),
-    }
-    row = f"json_transform(line, {quote_text(json.dumps(shape, default=dict))})"
-    parts = ", ".join(f"row.{part} AS {part}" for part in shape)
-    lines = f"SELECT {row} AS row FROM read_csv({quote_text(rows)}, {_ONE_COLUMN})"  # noqa: S608
-    return f"SELECT {', '.join(chosen)} FROM (SELECT {parts} FROM ({lines}))"  # noqa: S608
+    kinds = {name: one.kind for name, one in filters(endpoint).items()}
+    row = {"position": "BIGINT", "place": "BIGINT", "extra": "VARCHAR"}
+    items = [{**row, "item": _shape(ENDPOINTS[endpoint].item)}]
+    shape = json.dumps({"list": {**kinds, **LIST}, "page": PAGE, "items": items}, default=dict)
+    page = f"json_transform(line, {quote_text(shape)}) AS page"
+    pages = f"SELECT {page} FROM read_csv({quote_text(rows)}, {_ONE_COLUMN})"  # noqa: S608
+    each = f"SELECT page.list, page.page, unnest(page.items) AS row FROM ({pages})"  # noqa: S608
+    return f"SELECT {', '.join(chosen)} FROM (SELECT list, page, row.* FROM ({each}))"  # noqa: S608
 
+
+LONGEST_LINE: Final = 2**21
+"""Bytes of a line that DuckDB reads."""
 
 _ONE_COLUMN: Final = (
     "columns = {line: 'VARCHAR'}, auto_detect = false, header = false, quote = '', escape = '', "
-    "delim = '\x01', buffer_size = 2097152, max_line_size = 2097152"
+    f"delim = '\x01', buffer_size = {LONGEST_LINE}, max_line_size = {LONGEST_LINE}"
 )
 """Of lines of JSON. `read_json` would keep all that comes through a pipe in memory."""
 

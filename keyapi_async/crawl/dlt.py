@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from attrs import frozen
 
 from keyapi_async.errors import ParameterError
 from keyapi_async.queries import ENDPOINTS
 
 from .columns import column_types, fields, known_names
 from .database import Database, parsing, reading
-from .exports.lines import table_rows
-from .exports.selection import Selection, find_lists, find_snapshots, read_endpoints, read_pages
+from .exports.rows import Row, decode_row, describe_list, describe_page, read_rows
+from .exports.selection import Selection, find_lists, find_snapshots, read_endpoints
 from .plan import query_json
 from .views import COMPLETE
 
@@ -134,40 +133,29 @@ def _rows(
     selection = Selection(endpoints=endpoint, snapshot=snapshot)
     for found in find_lists(db, selection):
         if str(found.id // _BLOCK) in blocks:
-            query = query_json(found.query)
-            for lines in table_rows(read_pages(db, found, selection)):
-                yield [_row(endpoint, query, line) for line in _decode_lines(lines)]
-
-
-@frozen
-class _Line:
-    """A line of `table_rows`."""
-
-    list: dict[str, Any]
-    page: dict[str, Any]
-    position: int
-    place: int | None
-    extra: str | None
-    item: dict[str, msgspec.Raw]
+            of_list = {**describe_list(found), "query": query_json(found.query)}
+            for page in read_rows(db, found, selection):
+                head = {**of_list, **describe_page(page)}
+                yield [_row(endpoint, head, decode_row(row)) for row in page.items]
 
 
 _NULL: Final = msgspec.Raw(b"null")
-_decode_lines: Final = msgspec.json.Decoder(_Line).decode_lines
 _decode_object: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def _row(endpoint: str, query: str, line: _Line) -> dict[str, Any]:
-    row = {**line.list, **line.page, "position": line.position, "place": line.place}
+def _row(endpoint: str, head: dict[str, Any], found: Row) -> dict[str, Any]:
+    row = {**head, "position": found.position, "place": found.place, "extra": found.extra}
+    item = _decode_object(found.item)
     known = known_names(endpoint).items()
-    flattened = {name: _decode_object(line.item[name]) for name, inside in known if inside}
+    flattened = {name: _decode_object(item[name]) for name, inside in known if inside}
     for name, field in fields(endpoint).items():
-        raw = flattened.get(field.path[0], line.item).get(field.path[-1], _NULL)
+        raw = flattened.get(field.path[0], item).get(field.path[-1], _NULL)
         row[name] = _value(raw, field.kind)
         if field.is_key:
             row["item_id"] = row[name]
     if row.get("rank") is None:
-        row["rank"] = line.place
-    return {**row, "extra": line.extra, "query": query}
+        row["rank"] = found.place
+    return row
 
 
 def _value(raw: msgspec.Raw, kind: str) -> Any:

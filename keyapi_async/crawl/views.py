@@ -67,7 +67,7 @@ def view_sql(endpoint: str) -> str:
         chosen["rank"] = f"coalesce({_cell(rank)}, {_PLACE})"
     for name, field in inside.items():
         chosen[name] = "i.item_id" if field.is_key else _cell(field)
-    chosen["extra"] = _extra(endpoint)
+    chosen["extra"] = extra_sql(endpoint)
     columns = ",\n    ".join(f'{sql} AS "{name}"' for name, sql in chosen.items())
     where = f"WHERE q.endpoint = '{endpoint}'"
     return f'CREATE VIEW "{endpoint}" AS SELECT {_MARK}\n    {columns}{_FROM}{where}'
@@ -91,7 +91,7 @@ def _filter(one: Filter) -> str:
     return f"CAST({value} AS INTEGER)" if one.kind == "BIGINT" else value
 
 
-def _extra(endpoint: str) -> str:
+def extra_sql(endpoint: str) -> str:
     """What is left of an item without its known fields; null if that is nothing."""
     known = known_names(endpoint)
     paths = [f"'$.{'.'.join(field.path)}'" for field in fields(endpoint).values()]

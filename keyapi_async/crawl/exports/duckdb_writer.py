@@ -17,11 +17,14 @@ _BUFFER: Final = 2**18
 
 
 @contextmanager
-def open_duckdb(target: Path, database: str = ":memory:") -> Iterator[Any]:
+def open_duckdb(
+    target: Path, check: Callable[[], None], database: str = ":memory:"
+) -> Iterator[Any]:
     """Open DuckDB; its errors say what could not be written.
 
     Args:
         target: What is to be written.
+        check: Raises an error that tells more, where DuckDB can't read rows.
         database: The database's file.
 
     Raises:
@@ -40,6 +43,8 @@ def open_duckdb(target: Path, database: str = ":memory:") -> Iterator[Any]:
         with connection:
             yield connection
     except duckdb.Error as error:
+        if isinstance(error, duckdb.InvalidInputException):
+            check()
         raise StoreError(f"{target}: DuckDB could not write it: {_first_line(error)}") from None
 
 

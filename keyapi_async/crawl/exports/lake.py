@@ -17,9 +17,9 @@ from keyapi_async.crawl.database import Database
 from keyapi_async.files import PartFile
 
 from .duckdb_writer import open_duckdb, read_metadata
-from .lines import table_rows
 from .meter import Exported, Meter
-from .selection import Selection, find_pages, find_snapshots, read_endpoints
+from .rows import check_items, find_rows
+from .selection import Selection, find_snapshots, read_endpoints
 from .tables import write_parquet
 
 _KEY: Final = "keyapi_async"
@@ -52,7 +52,8 @@ def write_lake(
         StoreError: A crawl can't be read, or a file not be written.
     """
     written = []
-    with open_duckdb(folder) as connection:
+    check = partial(check_items, dbs, attrs.evolve(selection, snapshot=selection.snapshot or "all"))
+    with open_duckdb(folder, check) as connection:
         for db in dbs:
             for target, chosen, state in _partitions(db, folder, selection):
                 if target.exists() and read_metadata(connection, target, _KEY) == state:
@@ -62,9 +63,9 @@ def write_lake(
                 with PartFile(target, hidden=True) as file:
                     # The day is in the folder's name; some readers refuse to have it twice.
                     query = partial(select, endpoint, without="day")
-                    rows = table_rows(meter.count(find_pages([db], chosen)))
+                    pages = meter.count(find_rows([db], chosen))
                     write_parquet(
-                        connection, query, rows, file.part, f"{_KEY}: {quote_text(state)}"
+                        connection, query, pages, file.part, f"{_KEY}: {quote_text(state)}"
                     )
                 written.append(meter.take(target))
     return written

@@ -8,7 +8,7 @@ from typing import Final
 
 from attrs import frozen
 
-from .selection import FoundList, FoundPage
+from .selection import FoundList, FoundPage, Item
 
 _STEP: Final = 1000
 """Items between two reports."""
@@ -41,7 +41,7 @@ class Meter:
         self._items = self._told = self._taken = 0
         self._incomplete = 0
 
-    def count(self, pages: Iterable[FoundPage]) -> Iterator[FoundPage]:
+    def count(self, pages: Iterable[FoundPage[Item]]) -> Iterator[FoundPage[Item]]:
         """Count the pages that pass."""
         last: FoundList | None = None
         for page in pages:

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
@@ -18,6 +18,9 @@ from keyapi_async.errors import ParameterError
 from keyapi_async.queries import ENDPOINTS, Query
 
 SnapshotChoice: TypeAlias = int | Literal["latest", "all"]
+Item = TypeVar("Item")
+Text: TypeAlias = tuple[int, str]
+"""An item's position on its page, from 1, and its JSON."""
 
 _LISTS: Final = """
 SELECT l.id, q.endpoint, q.params, l.snapshot, {complete} FROM lists l
@@ -25,7 +28,7 @@ JOIN queries q ON q.id = l.query WHERE {where} ORDER BY l.id
 """
 # List by list: nothing larger than one list is ever sorted.
 _ITEMS: Final = """
-SELECT p.id, p.page, p.retrieved_at, p.request_id, i.position, i.json FROM items i
+SELECT p.id, p.page, p.retrieved_at, p.request_id, {columns} FROM items i
 JOIN pages p ON p.id = i.page
 WHERE i.list = ? AND p.retrieved_at >= ifnull(?, p.retrieved_at)
     AND coalesce(p.retrieved_at < ?, true)
@@ -105,7 +108,7 @@ class FoundList:
 
 
 @frozen(kw_only=True)
-class FoundPage:
+class FoundPage(Generic[Item]):
     """Items of one answer, as far as they are selected.
 
     Attributes:
@@ -113,14 +116,14 @@ class FoundPage:
         number: The page's number.
         retrieved_at: When it came, in Unix seconds.
         request_id: The server's id of the answer.
-        items: Each item's position on the page, from 1, and its JSON.
+        items: What was read of each item.
     """
 
     source: FoundList
     number: int
     retrieved_at: float
     request_id: str | None
-    items: list[tuple[int, str]]
+    items: list[Item]
 
 
 def damaged(file: Path, what: str, error: object) -> StoreError:
@@ -174,7 +177,7 @@ def find_lists(db: Database, selection: Selection) -> Iterator[FoundList]:
         )
 
 
-def find_pages(dbs: Iterable[Database], selection: Selection) -> Iterator[FoundPage]:
+def find_pages(dbs: Iterable[Database], selection: Selection) -> Iterator[FoundPage[Text]]:
     """What is selected of some files, in the order of their lists.
 
     Raises:
@@ -213,33 +216,42 @@ def read_endpoints(db: Database) -> list[str]:
     return found
 
 
-def read_pages(db: Database, found: FoundList, selection: Selection) -> Iterator[FoundPage]:
+def read_pages(db: Database, found: FoundList, selection: Selection) -> Iterator[FoundPage[Text]]:
     """What is selected of one list."""
-    rows = db.rows(_ITEMS, found.id, selection.since, selection.until)
+    for page in read_columns(db, found, selection, "i.position", "i.json"):
+        if not all(isinstance(at, int) and isinstance(text, str) for at, text in page.items):
+            raise _wrong_type(found)
+        yield page
+
+
+def read_columns(
+    db: Database, found: FoundList, selection: Selection, *columns: str
+) -> Iterator[FoundPage[Any]]:
+    """What is selected of one list: of each item one column, or a tuple of several, in SQL."""
+    sql = _ITEMS.format(columns=", ".join(columns))
+    rows = db.rows(sql, found.id, selection.since, selection.until)
+    take = itemgetter(*range(4, 4 + len(columns)))
     for _, group in itertools.groupby(rows, key=itemgetter(0)):
         of_page = list(group)
         _, number, retrieved_at, request_id, *_ = of_page[0]
-        items = [(position, text) for *_, position, text in of_page]
-        if not _is_sound(of_page[0], items):
-            raise damaged(db.path, f"a row of its list {found.id}", "a value of another type")
+        if not (
+            isinstance(number, int)
+            and _is_moment(retrieved_at)
+            and isinstance(request_id, str | None)
+        ):
+            raise _wrong_type(found)
         yield FoundPage(
             source=found,
             number=number,
             retrieved_at=retrieved_at,
             request_id=request_id,
-            items=items,
+            items=[take(row) for row in of_page],
         )
 
 
-def _is_sound(page: Sequence[Any], items: list[tuple[int, str]]) -> bool:
-    """Whether the values, which in SQLite may be any, are what they must be."""
-    _, number, retrieved_at, request_id, *_ = page
-    return (
-        isinstance(number, int)
-        and _is_moment(retrieved_at)
-        and isinstance(request_id, str | None)
-        and all(isinstance(place, int) and isinstance(text, str) for place, text in items)
-    )
+def _wrong_type(found: FoundList) -> StoreError:
+    """In SQLite, a value may be of any type."""
+    return damaged(found.file, f"a row of its list {found.id}", "a value of another type")
 
 
 def _is_moment(value: object) -> bool:

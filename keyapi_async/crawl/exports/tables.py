@@ -20,9 +20,9 @@ from keyapi_async.crawl.database import Database, StoreError
 from keyapi_async.files import PartFile
 
 from .duckdb_writer import feed, is_plain, open_duckdb, plain_name
-from .lines import table_rows
 from .meter import Exported, Meter
-from .selection import Selection, find_endpoints, find_pages
+from .rows import check_items, find_rows, table_rows
+from .selection import FoundPage, Selection, find_endpoints
 
 MakeSQL: TypeAlias = Callable[[str], str]
 """Makes a query of the name of the file that has the rows."""
@@ -54,37 +54,42 @@ def write_files(
     """
     is_csv = path.suffix.lower() == ".csv"
     written = []
-    with ExitStack() as stack, open_duckdb(path) as connection:
+    check = partial(check_items, dbs, selection)
+    with ExitStack() as stack, open_duckdb(path, check) as connection:
         for endpoint in find_endpoints(dbs, selection):
             file = stack.enter_context(PartFile(path.with_suffix(f".{endpoint}{path.suffix}")))
             query = partial(select, endpoint, for_csv=is_csv)
-            pages = find_pages(dbs, attrs.evolve(selection, endpoints=endpoint))
-            rows = table_rows(meter.count(pages))
+            pages = meter.count(find_rows(dbs, attrs.evolve(selection, endpoints=endpoint)))
             if is_csv:
-                _copy(connection, query, rows, file.part, _CSV)
+                _copy(connection, query, table_rows(pages), file.part, _CSV)
             else:
-                write_parquet(connection, query, rows, file.part)
+                write_parquet(connection, query, pages, file.part)
             written.append(meter.take(file.path))
     return written
 
 
 def write_parquet(
-    connection: Any, query: MakeSQL, rows: Iterator[bytes], part: Path, metadata: str = ""
+    connection: Any,
+    query: MakeSQL,
+    pages: Iterator[FoundPage[bytes]],
+    part: Path,
+    metadata: str = "",
 ) -> None:
     """Let DuckDB write a Parquet file.
 
     Args:
         connection: DuckDB.
         query: Makes the query for what to write.
-        rows: JSON lines, some at a time.
+        pages: The items.
         part: The file to write.
         metadata: What it is to say of itself, in SQL.
     """
-    first = next(rows, b"")
-    size = len(first) // (first.count(b"\n") or 1)
-    group = min(_GROUP, _GROUP_BYTES // (size + 1))
+    first = next(pages, None)
+    sizes = [len(row) for row in first.items] if first else [0]
+    group = min(_GROUP, _GROUP_BYTES * len(sizes) // (sum(sizes) + 1))
     options = f"{_PARQUET} {group}" + (f", KV_METADATA {{{metadata}}}" if metadata else "")
-    _copy(connection, query, itertools.chain([first], rows), part, options)
+    rows = table_rows(itertools.chain([first] if first else [], pages))
+    _copy(connection, query, rows, part, options)
 
 
 def _copy(connection: Any, query: MakeSQL, rows: Iterable[bytes], part: Path, options: str) -> None:
@@ -112,13 +117,14 @@ def write_database(
             one of our names that no export made.
     """
     endpoints = find_endpoints(dbs, selection)
-    with _place(path) as name, open_duckdb(path, name) as connection:
+    check = partial(check_items, dbs, selection)
+    with _place(path) as name, open_duckdb(path, check, name) as connection:
         connection.execute("SET memory_limit = '256MB'")  # else it keeps all that it wrote
         connection.execute("BEGIN")
         for endpoint in endpoints:
             _check_ours(connection, path, endpoint)
-            pages = find_pages(dbs, attrs.evolve(selection, endpoints=endpoint))
-            feed(connection, partial(_create, endpoint), table_rows(meter.count(pages)))
+            pages = meter.count(find_rows(dbs, attrs.evolve(selection, endpoints=endpoint)))
+            feed(connection, partial(_create, endpoint), table_rows(pages))
         connection.execute("COMMIT")
     return [meter.take(path)]
 

@@ -103,12 +103,13 @@ DAMAGES = [
     "UPDATE items SET json = '[]' WHERE list = 12",
     "UPDATE items SET json = '{\"a\": 1' WHERE list = 12",
 ]
-FORMS = ["out.csv", "out.parquet", "out.duckdb", "lake/"]
+FORMS = ["out.csv", "out.duckdb", "lake/"]
 
 
 @pytest.mark.parametrize(
     ("name", "damage"),
     [("out.jsonl", damage) for damage in DAMAGES]
+    + [("out.parquet", damage) for damage in DAMAGES if "x'7b7d'" not in damage]
     + [(name, damage) for name in FORMS for damage in (DAMAGES[0], DAMAGES[7], DAMAGES[-1])],
 )
 def test_a_damaged_row_is_told_and_nothing_is_written(
