@@ -157,6 +157,8 @@ class SharedPace:
 
     async def _wait_for_room(self, reply: Reply) -> None:
         """Wait for requests under way, which may turn out to cost nothing."""
+        if self._returned:
+            return  # one did while the store was asked
         room_in = None if reply.room_in == math.inf else reply.room_in
         if not self._under_way or room_in is None:
             again = "" if room_in is None else f", again in {room_in:.0f} s"

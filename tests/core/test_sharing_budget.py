@@ -11,7 +11,7 @@ from keyapi_async import CreditBudget, CreditBudgetError, Page, RetryPolicy
 from keyapi_async.sandbox import Fault
 from keyapi_async.shared_state import HOLD
 from tests.core.calls import failing, lasting, outcomes, spending
-from tests.core.shares import sharing, store_of
+from tests.core.shares import move_away, sharing, store_of
 
 
 def budgets(*credits_: int, per: float = 600, qps: float = 10) -> list[dict[str, Any]]:
@@ -144,6 +144,16 @@ async def test_room_that_comes_while_others_are_under_way_is_taken(share: str) -
             await asyncio.gather(*calls)
         times = [request.time for request in sandbox.requests]
         assert times[1] - times[0] == pytest.approx(5, abs=0.1)
+
+
+async def test_what_is_freed_while_the_share_is_asked_for_more_is_used(share: str) -> None:
+    async with sharing(share, {"latency": 0.2}, *budgets(2)) as (sandbox, client):
+        move_away(client)
+        sandbox.fail(Fault.status(404), page=1)
+        with lasting(1.6, 1.9):  # three times half a second, and the answer
+            found = await outcomes([client.trending.hashtags(page=page) for page in (1, 2)])
+        assert [type(one).__name__ for one in found] == ["NotFoundError", "Page"]
+        assert sandbox.credits_spent == 2
 
 
 async def test_who_is_cancelled_while_it_waits_for_its_slot_spends_nothing(share: str) -> None:
