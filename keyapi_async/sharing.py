@@ -22,7 +22,7 @@ import attrs
 from .budget import CREDITS_PER_REQUEST, CreditBudget
 from .errors import ConfigurationError, CreditBudgetError, ShareError, excerpt
 from .guard import Guard, Refusal
-from .pacing import LATE, Slot, catch_up
+from .pacing import Slot, catch_up
 from .shared_state import Claim, Reply, Store
 
 logger = logging.getLogger("keyapi_async")
@@ -118,8 +118,8 @@ class SharedPace:
         """Requests per second of all processes together, when this one last asked."""
         return self._guard.pace
 
-    async def acquire(self) -> Slot:
-        """Reserve a slot, and wait for it. In a pause, it is none to be used.
+    async def acquire(self) -> Slot | None:
+        """Reserve a slot, and wait for it; None in a pause.
 
         Raises:
             CreditBudgetError: The joint budget is spent.
@@ -133,9 +133,8 @@ class SharedPace:
             self._guard.pace = reply.pace
             if reply.pause:
                 logger.warning("refused elsewhere: all calls pause for %.3g s", reply.pause)
-                # At least so long that it isn't over by the time somebody looks.
-                self._guard.paused_until = loop.time() + max(reply.pause, LATE)
-                return Slot(loop.time())
+                self._guard.paused_until = loop.time() + reply.pause
+                return None
             if reply.room_in is None:
                 self._number += 1
                 at, name = loop.time() + reply.wait, reservation if self._budget else None
