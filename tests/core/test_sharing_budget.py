@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from keyapi_async import CreditBudget, CreditBudgetError, Page, RetryPolicy
+from keyapi_async import (
+    ClientClosedError,
+    CreditBudget,
+    CreditBudgetError,
+    Page,
+    RetryPolicy,
+)
 from keyapi_async.sandbox import Fault
 from keyapi_async.shared_state import HOLD
 from tests.core.calls import failing, lasting, outcomes, spending
@@ -187,6 +193,19 @@ async def test_closing_gives_back(share: str, how: str) -> None:
         if how == "waiting":
             await failing(waiting)
         assert len(sandbox.requests) == 2
+
+
+async def test_closing_gives_back_what_is_just_being_reserved(share: str) -> None:
+    async with sharing(share, {}, *budgets(2, 2)) as (sandbox, one, other):
+        move_away(one)
+        asking = asyncio.create_task(one.trending.hashtags())
+        await asyncio.sleep(0.25)
+        assert (await call(other, 1))[0] == 0
+        with lasting(0, 0.01):
+            await one.close()
+        await failing(asking, ClientClosedError)
+        assert (await call(other, 1))[0] == 1
+        assert len(sandbox.requests) == 1
 
 
 async def test_a_budget_without_a_window_is_each_clients_own(share: str) -> None:
