@@ -67,8 +67,8 @@ class Limit(Protocol):
     @property
     def is_transferable(self) -> bool: ...  # noqa: D102
 
-    async def acquire(self) -> Slot:
-        """Wait until one request may be sent."""
+    async def acquire(self) -> Slot | None:
+        """Wait until one request may be sent; None if another process has begun a pause."""
         ...
 
     async def release(self, slot: Slot, *, free: bool) -> None:
@@ -269,10 +269,12 @@ class Pacer:
             while (wait := self.pause_left()) > 0:  # noqa: ASYNC110 - it may grow
                 await asyncio.sleep(wait)
             slot = await self._limit.acquire()
-            if not self.pause_left():
+            if slot is None:
+                self.on_pause()
+            elif not self.pause_left():
                 return slot
-            self.on_pause()  # another process may have begun it
-            await self._limit.release(slot, free=True)
+            else:
+                await self._limit.release(slot, free=True)
 
     async def release(self, slot: Slot, *, free: bool) -> None:
         """Note that the request of a slot has ended, and whether it has cost nothing."""

@@ -177,8 +177,8 @@ class Pool:
         self.closed = True
         if loop is None or not loop.is_closed():
             self.end_waiting(ClientClosedError("the client was closed"))
-            await self.pacer.close()
             await self.transport.close()
+            await self.pacer.close()
         for cache in self.caches:
             await cache.close()
 

@@ -13,6 +13,7 @@ import logging
 import math
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from uuid import uuid4
@@ -22,7 +23,7 @@ import attrs
 from .budget import CREDITS_PER_REQUEST, CreditBudget
 from .errors import ConfigurationError, CreditBudgetError, ShareError, excerpt
 from .guard import Guard, Refusal
-from .pacing import LATE, Slot, catch_up
+from .pacing import Slot, catch_up
 from .shared_state import Claim, Reply, Store
 
 logger = logging.getLogger("keyapi_async")
@@ -31,6 +32,9 @@ _T = TypeVar("_T")
 
 DOWN: Final = 0.1
 """Seconds for which a store that failed isn't asked: whoever is waiting for it fails as well."""
+
+SETTLE: Final = 1.0
+"""Seconds that closing waits at most for what requests under way give back."""
 
 
 def share_name(api_key: str, base_url: str) -> str:
@@ -107,7 +111,7 @@ class SharedPace:
         self._name = uuid4().hex
         self._number = 0
         self._next: Slot | None = None  # reserved, but who asked for it may not wait any more
-        self._under_way: set[str] = set()
+        self._under_way: set[str] = set()  # those being reserved, and those of requests under way
         self._returned: set[str] = set()
         self._settled = asyncio.Event()
         self._failure: ShareError | None = None
@@ -118,8 +122,8 @@ class SharedPace:
         """Requests per second of all processes together, when this one last asked."""
         return self._guard.pace
 
-    async def acquire(self) -> Slot:
-        """Reserve a slot, and wait for it. In a pause, it is none to be used.
+    async def acquire(self) -> Slot | None:
+        """Reserve a slot, and wait for it; None in a pause.
 
         Raises:
             CreditBudgetError: The joint budget is spent.
@@ -133,9 +137,8 @@ class SharedPace:
             self._guard.pace = reply.pace
             if reply.pause:
                 logger.warning("refused elsewhere: all calls pause for %.3g s", reply.pause)
-                # At least so long that it isn't over by the time somebody looks.
-                self._guard.paused_until = loop.time() + max(reply.pause, LATE)
-                return Slot(loop.time())
+                self._guard.paused_until = loop.time() + reply.pause
+                return None
             if reply.room_in is None:
                 self._number += 1
                 at, name = loop.time() + reply.wait, reservation if self._budget else None
@@ -157,6 +160,8 @@ class SharedPace:
 
     async def _wait_for_room(self, reply: Reply) -> None:
         """Wait for requests under way, which may turn out to cost nothing."""
+        if self._returned:
+            return  # one did while the store was asked
         room_in = None if reply.room_in == math.inf else reply.room_in
         if not self._under_way or room_in is None:
             again = "" if room_in is None else f", again in {room_in:.0f} s"
@@ -168,15 +173,14 @@ class SharedPace:
             error.retry_after = room_in
             raise error
         self._settled.clear()
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(room_in):
                 await self._settled.wait()
-        except TimeoutError:
-            pass
 
     async def _reserve(self, reservation: str) -> Reply:
         returned, self._returned = self._returned, set()
         claim = attrs.evolve(self._claim, reservation=reservation, returned=tuple(returned))
+        self._under_way.add(reservation)
         try:
             reply = await self._ask(self._store.reserve, claim)
             if reply.may_climb and self._adaptive:
@@ -185,6 +189,8 @@ class SharedPace:
             if self._budget is not None:  # it may have been reserved nevertheless
                 self._returned |= {*returned, reservation}
             raise
+        finally:
+            self._end(reservation)
         if self._budget is not None and reply.remaining is not None:
             self._budget.note(reply.remaining)
         return reply
@@ -203,10 +209,13 @@ class SharedPace:
     async def release(self, slot: Slot, *, free: bool) -> None:
         """Give the credits of a request that cost nothing back, with the next that is reserved."""
         if slot.reservation is not None:
-            self._under_way.discard(slot.reservation)
             if free:
                 self._returned.add(slot.reservation)
-            self._settled.set()
+            self._end(slot.reservation)
+
+    def _end(self, reservation: str) -> None:
+        self._under_way.discard(reservation)
+        self._settled.set()
 
     async def refused(self, refusal: Refusal) -> None:
         """Have all processes pause."""
@@ -227,6 +236,11 @@ class SharedPace:
 
     async def close(self) -> None:
         """Give back what is still to be, and let go of the store."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE):
+                while self._under_way:  # they have been told to end
+                    self._settled.clear()
+                    await self._settled.wait()
         self._drop_missed(math.inf)
         try:
             if self._returned:

@@ -81,7 +81,7 @@ if per > 0 then
       if tonumber(till) >= now then
         local left = most - {CREDITS_PER_REQUEST} *
           redis.call('ZCOUNT', KEYS[3], '(' .. text(now - window), '+inf')
-        remaining = math.min(remaining == '' and left or remaining, math.max(left, 0))
+        remaining = math.min(remaining == '' and math.huge or remaining, math.max(left, 0))
         if left < {CREDITS_PER_REQUEST} then
           local oldest = redis.call('ZRANGEBYSCORE', KEYS[3], '(' .. text(now - window), '+inf',
             'WITHSCORES', 'LIMIT', 0, 1)[2]

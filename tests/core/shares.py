@@ -10,7 +10,7 @@ from typing import Any
 
 from keyapi_async import KeyAPIClient
 from keyapi_async.sandbox import Sandbox
-from keyapi_async.shared_state import Store
+from keyapi_async.shared_state import Claim, Reply, Store
 from keyapi_async.sharing import SharedPace
 from tests.core.leaks import no_task_left
 from tests.core.scripted_server import KEY
@@ -68,3 +68,24 @@ async def sharing(
 
 def file_share(folder: Path) -> str:
     return f"file:{folder / 'pace.share'}"
+
+
+class DistantStore:
+    """A store whose answers to `reserve` take half a second to come back."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def reserve(self, claim: Claim) -> Reply:
+        reply = await self._store.reserve(claim)
+        await asyncio.sleep(0.5)
+        return reply
+
+
+def move_away(client: KeyAPIClient) -> None:
+    """Have what a client shares be half a second away."""
+    pace: Any = pace_of(client)
+    pace._store = DistantStore(pace._store)

@@ -7,11 +7,17 @@ from typing import Any
 
 import pytest
 
-from keyapi_async import CreditBudget, CreditBudgetError, Page, RetryPolicy
+from keyapi_async import (
+    ClientClosedError,
+    CreditBudget,
+    CreditBudgetError,
+    Page,
+    RetryPolicy,
+)
 from keyapi_async.sandbox import Fault
 from keyapi_async.shared_state import HOLD
 from tests.core.calls import failing, lasting, outcomes, spending
-from tests.core.shares import sharing, store_of
+from tests.core.shares import move_away, sharing, store_of
 
 
 def budgets(*credits_: int, per: float = 600, qps: float = 10) -> list[dict[str, Any]]:
@@ -146,6 +152,16 @@ async def test_room_that_comes_while_others_are_under_way_is_taken(share: str) -
         assert times[1] - times[0] == pytest.approx(5, abs=0.1)
 
 
+async def test_what_is_freed_while_the_share_is_asked_for_more_is_used(share: str) -> None:
+    async with sharing(share, {"latency": 0.2}, *budgets(2)) as (sandbox, client):
+        move_away(client)
+        sandbox.fail(Fault.status(404), page=1)
+        with lasting(1.6, 1.9):  # three times half a second, and the answer
+            found = await outcomes([client.trending.hashtags(page=page) for page in (1, 2)])
+        assert [type(one).__name__ for one in found] == ["NotFoundError", "Page"]
+        assert sandbox.credits_spent == 2
+
+
 async def test_who_is_cancelled_while_it_waits_for_its_slot_spends_nothing(share: str) -> None:
     async with sharing(share, {}, *budgets(4, 4, qps=1)) as (sandbox, one, other):
         await call(one, 1)
@@ -177,6 +193,19 @@ async def test_closing_gives_back(share: str, how: str) -> None:
         if how == "waiting":
             await failing(waiting)
         assert len(sandbox.requests) == 2
+
+
+async def test_closing_gives_back_what_is_just_being_reserved(share: str) -> None:
+    async with sharing(share, {}, *budgets(2, 2)) as (sandbox, one, other):
+        move_away(one)
+        asking = asyncio.create_task(one.trending.hashtags())
+        await asyncio.sleep(0.25)
+        assert (await call(other, 1))[0] == 0
+        with lasting(0, 0.01):
+            await one.close()
+        await failing(asking, ClientClosedError)
+        assert (await call(other, 1))[0] == 1
+        assert len(sandbox.requests) == 1
 
 
 async def test_a_budget_without_a_window_is_each_clients_own(share: str) -> None:

@@ -22,7 +22,7 @@ from benchmarks.redis_server import RedisServer
 from keyapi_async import KeyAPIError
 from keyapi_async.errors import ShareError
 from keyapi_async.guard import Guard, Refusal
-from keyapi_async.shared_state import Claim
+from keyapi_async.shared_state import HOLD, Claim
 from keyapi_async.sharing import open_store, share_name
 from keyapi_async.sharing_file import FileStore, _is_busy
 from keyapi_async.sharing_redis import RedisStore
@@ -165,6 +165,18 @@ async def test_credits_count_from_their_slot_on(timed: tuple[Any, Clock]) -> Non
     assert (await store.reserve(attrs.evolve(claim, reservation="c"))).remaining == 2
     reply = await store.reserve(attrs.evolve(claim, reservation="d"))
     assert (reply.remaining, reply.room_in) == (0, pytest.approx(9, abs=1e-6))
+
+
+async def test_what_is_left_of_a_budget_that_others_have_passed_is_none(
+    timed: tuple[Any, Clock],
+) -> None:
+    store, clock = timed
+    poor, rich = Claim(qps=10, credits=4, per=3600), Claim(qps=10, credits=100, per=3600)
+    await store.reserve(attrs.evolve(poor, reservation="poor"))
+    clock.now += HOLD + 1
+    for number in range(4):
+        await store.reserve(attrs.evolve(rich, reservation=f"rich-{number}"))
+    assert (await store.reserve(attrs.evolve(poor, reservation="again"))).remaining == 0
 
 
 async def test_without_a_given_clock_they_take_a_real_one(
