@@ -55,7 +55,10 @@ def export_files(
     selection = selection or Selection()
     meter = Meter(progress)
     with ExitStack() as stack:
-        dbs = [stack.enter_context(reading(Path(path))) for path in paths]
+        files: dict[str, Path] = {}  # one that is named twice is read once
+        for path in paths:
+            files.setdefault(os.path.realpath(path), Path(path))
+        dbs = [stack.enter_context(reading(path)) for path in files.values()]
         if not isinstance(output, str | PathLike):
             output.writelines(json_lines(meter.count(find_pages(dbs, selection))))
             return [meter.take(None)]

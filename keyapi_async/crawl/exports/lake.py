@@ -75,6 +75,7 @@ def _partitions(
     db: Database, folder: Path, selection: Selection
 ) -> Iterator[tuple[Path, Selection, str]]:
     """The Parquet files of a crawl's file, with the selection and the state of each."""
+    first = find_snapshots(db, "all")[0]
     snapshots = {one.number: one for one in find_snapshots(db, selection.snapshot or "all")}
     read_endpoints(db)  # refuses a file with one that is unknown
     where, values = selection.lists(snapshots.values())
@@ -88,12 +89,16 @@ def _partitions(
         found[endpoint, number][1].update(repr(rest).encode())
     for (endpoint, number), (chosen, digest) in found.items():
         day = f"day={snapshots[number].day}"
-        name = f"{_name(db.path)}-{number}.parquet"
+        name = f"{_name(db.path, first.started_at)}-{number}.parquet"
         yield folder / endpoint / day / name, chosen, digest.hexdigest()
 
 
-def _name(path: Path) -> str:
-    """A name for a crawl's file that no other one has, and that no reader passes over."""
+def _name(path: Path, begun: float) -> str:
+    """A name for a crawl's file that no other one has, and that no reader passes over.
+
+    It has the moment at which the crawl began: files of two machines may have the same path, and
+    a file may be moved.
+    """
     stem = re.sub(r"[^\w.-]+", "_", path.stem).lstrip("._")
-    place = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()
-    return f"{stem}-{place[:8]}"
+    digest = hashlib.sha256(os.fsencode(path.stem) + repr(begun).encode()).hexdigest()
+    return f"{stem}-{digest[:8]}"

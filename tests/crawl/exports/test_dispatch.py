@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import shutil
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,8 @@ def test_several_crawls_in_one_export(crawled: Path, tmp_path: Path) -> None:
     found = [json.loads(line)["_keyapi"]["day"] for line in out.read_text().split("\n")[:-1]]
     assert found == ["2026-02-04"] * ALL + ["2026-02-02"] * 20
     assert seen == [ALL + 20]
-    export_files([crawled] * 9, out, Selection(snapshot="all"), progress=seen.append)
+    copies = [shutil.copy(crawled, tmp_path / f"{number}.sqlite") for number in range(9)]
+    export_files(copies, out, Selection(snapshot="all"), progress=seen.append)
     assert len(seen) == 1 + 18 * ALL // 1000 + 1
     assert seen[-1] == 18 * ALL
     assert seen[1:] == sorted(seen[1:])

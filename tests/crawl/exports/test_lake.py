@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -71,10 +72,24 @@ def test_another_selection_takes_the_place_of_the_first(crawled: Path, tmp_path:
     assert one.items == 120
 
 
+def test_a_file_that_was_moved_or_is_named_twice_counts_once(crawled: Path, tmp_path: Path) -> None:
+    lake, moved = f"{tmp_path}/lake/", tmp_path / "moved"
+    moved.mkdir()
+    link = moved / "link.sqlite"
+    link.symlink_to(crawled)
+    written = export_files([crawled, link], lake)
+    copy = shutil.copy(crawled, moved / "trends.sqlite")
+    assert export_files([copy], lake) == []
+    assert {one.path for one in written} == {Path(lake, name) for name in files(Path(lake))}
+    (one,) = export_files([crawled, crawled], tmp_path / "out.jsonl")
+    assert one.items == len(set((tmp_path / "out.jsonl").read_text().splitlines()))
+
+
 def test_separate_exports_add_up(crawled: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     same_stem = write_crawl(other / "trends.sqlite")
+    change(same_stem, "UPDATE snapshots SET started_at = started_at + 0.001")
     lake = tmp_path / "lake"
     CrawlFile(crawled).export(f"{lake}/", Selection(endpoints="videos"))
     CrawlFile(same_stem).export(f"{lake}/", Selection(endpoints="videos"))
