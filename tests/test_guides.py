@@ -166,6 +166,7 @@ def cron(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no cron")
+@pytest.mark.slow
 def test_the_daily_crawl_as_cron_runs_it(cron, tmp_path):
     trends = tmp_path / "trends"
 

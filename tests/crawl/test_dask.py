@@ -148,6 +148,7 @@ def test_keys_are_dealt_out_in_turn_and_stay_hidden(
     assert not [key for key in keys for text in [*seen, repr(raised.value)] if key in text]
 
 
+@pytest.mark.slow
 def test_parts_with_one_key_share_its_pace(client: Client, parts: Path) -> None:
     with Sandbox(qps=40) as sandbox:
         crawl(client, sandbox, parts, qps=30, share=f"file:{parts.parent / 'pace'}")

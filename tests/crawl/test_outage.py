@@ -261,6 +261,7 @@ async def test_a_share_that_can_never_be_used_ends_the_crawl_at_once(
         assert sandbox.requests == []
 
 
+@pytest.mark.slow
 async def test_a_share_that_is_out_of_reach_is_waited_for(file: Path, tmp_path: Path) -> None:
     share = tmp_path / "share"
     async with (
