@@ -70,8 +70,8 @@ def reported(paths: list[Path]) -> str:
     return output.read_text(encoding="utf-8")
 
 
-async @pytest.mark.slow
-def test_the_shards_of_days_are_one_crawl(tmp_path: Path) -> None:
+@pytest.mark.slow
+async def test_the_shards_of_days_are_one_crawl(tmp_path: Path) -> None:
     one, parts = await crawl_days(tmp_path)
     selections: list[dict[str, Any]] = [
         {},
