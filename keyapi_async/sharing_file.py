@@ -80,7 +80,7 @@ class FileStore:
         with self._step() as db:
             self._delete(db, claim.returned)
             state, now = self._state(db), self._clock()
-            reply = state.arrive(now, claim)
+            reply = state.ask(now, claim)
             if claim.per:
                 reply = self._look_at_budgets(db, now, claim, reply)
             if not reply.pause and reply.room_in is None:
@@ -128,7 +128,7 @@ class FileStore:
         """Have a function change the guard."""
         with self._step() as db:
             state = self._state(db)
-            now = max(self._clock(), state.seen)  # `arrive` sees to a clock that was set back
+            now = max(self._clock(), state.seen)  # `ask` sees to a clock that was set back
             guard = state.guard()
             change(guard, now)
             state.adopt(guard)
