@@ -22,6 +22,9 @@ VERSION = 1
 PATIENCE = 1.0
 """Seconds to wait for another process that holds the file; it does so for microseconds."""
 
+MAX_INTEGER = 2**63 - 1
+"""SQLite's largest."""
+
 _FIELDS = [field.name for field in attrs.fields(State)]
 _SCHEMA = (
     f"CREATE TABLE pace (share TEXT PRIMARY KEY, {', '.join(f'{name} REAL' for name in _FIELDS)})",
@@ -95,8 +98,8 @@ class FileStore:
         self, db: sqlite3.Connection, now: float, claim: Claim, reply: Reply
     ) -> Reply:
         """Note the budget of who asks; how much room there is in all that bind."""
-        until = now + reply.wait + HOLD
-        db.execute(_BUDGET, (self._name, claim.credits, claim.per, now, until))
+        most, until = min(claim.credits, MAX_INTEGER), now + reply.wait + HOLD
+        db.execute(_BUDGET, (self._name, most, claim.per, now, until))
         # What no budget that may come again would count.
         db.execute("DELETE FROM budgets WHERE share = ? AND seen + per < ?", (self._name, now))
         remaining, room_in = math.inf, None
