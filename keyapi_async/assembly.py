@@ -14,7 +14,7 @@ import aiohttp
 
 from .budget import CreditBudget
 from .cache import Cache, ResponseCache
-from .cached_calls import SharedCache
+from .cached_calls import CallCache
 from .converter import get_converter
 from .guard import Guard
 from .pacing import LentLimiter, Limit, OwnPace, Pacer
@@ -63,14 +63,14 @@ def make_session(
         limit = OwnPace(guard, margin)
     transport = Transport(api_key=key, base_url=url, http=http, trace_configs=trace_configs)
     pool = Pool(transport, Pacer(guard, limit, adaptive=adaptive), on_event)
-    options = CallOptions(timeout=timeout, retry=retry, cache=share_cache(cache, pool))
+    options = CallOptions(timeout=timeout, retry=retry, cache=use_cache(cache, pool))
     return Session(pool, options, budget=budget)
 
 
-def share_cache(cache: Cache | None, pool: Pool) -> SharedCache | None:
+def use_cache(cache: Cache | None, pool: Pool) -> CallCache | None:
     """Have a pool's calls use a cache, and the pool close it if it is ours."""
     if cache is None:
         return None
     if isinstance(cache, ResponseCache):
         pool.caches.add(cache)
-    return SharedCache(cache, base_url=pool.transport.base_url, api_key=pool.transport.secret)
+    return CallCache(cache, base_url=pool.transport.base_url, api_key=pool.transport.secret)

@@ -38,7 +38,7 @@ class _Flight:
     callers: int = 0
 
 
-class SharedCache:
+class CallCache:
     """A cache as one client uses it: its own keys, and one request for equal calls under way.
 
     Args:

@@ -177,14 +177,14 @@ class KeyAPIClient:
         )
         if problem:
             raise ConfigurationError(problem)
-        from .assembly import share_cache  # noqa: PLC0415 - loaded when the first client was made
+        from .assembly import use_cache  # noqa: PLC0415 - loaded when the first client was made
 
         options = type(before)(
             timeout=before.timeout if timeout is None else timeout,
             deadline=before.deadline if deadline is None else deadline,
             retry=before.retry if retry is None else retry,
             priority=before.priority if priority is None else priority,
-            cache=before.cache if cache is ... else share_cache(cache, session.pool),
+            cache=before.cache if cache is ... else use_cache(cache, session.pool),
         )
         made = object.__new__(type(self))
         made._qps, made._allow_unknown = self._qps, self._allow_unknown

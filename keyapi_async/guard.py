@@ -68,7 +68,7 @@ class Guard:
     quiet: float = QUIET
     is_probing: bool = False
 
-    def refused(self, now: float, refusal: Refusal, *, adaptive: bool = True) -> bool:
+    def pause(self, now: float, refusal: Refusal, *, adaptive: bool = True) -> bool:
         """Begin a pause, and cut the pace if there was one not long ago.
 
         Returns:

@@ -75,7 +75,7 @@ class Limit(Protocol):
         """Note that its request has ended, and whether it has cost nothing."""
         ...
 
-    async def refused(self, refusal: Refusal) -> None:
+    async def pause(self, refusal: Refusal) -> None:
         """Take over what the guard made of a 429."""
         ...
 
@@ -119,7 +119,7 @@ class OwnPace:
         self._last = now
         return Slot(now, is_first=is_first)
 
-    async def refused(self, refusal: Refusal) -> None:  # noqa: ARG002 - the guard knows
+    async def pause(self, refusal: Refusal) -> None:  # noqa: ARG002 - the guard knows
         """Go on at the guard's pace."""
         if self._guard.pace != self._bucket_pace:
             self._limiter = self._bucket()
@@ -167,7 +167,7 @@ class LentLimiter:
         except Exception:
             logger.exception("the limiter failed after a request; its answer is kept")
 
-    async def refused(self, refusal: Refusal) -> None:
+    async def pause(self, refusal: Refusal) -> None:
         """It keeps its own pace."""
 
     async def close(self) -> None:
@@ -288,26 +288,26 @@ class Pacer:
         else:
             await self._limit.release(slot, free=True)
 
-    async def refused(self, slot: Slot, retry_after: float | None, pause: float) -> float | None:
+    async def pause(self, slot: Slot, retry_after: float | None, default: float) -> float | None:
         """Make every call wait after a 429.
 
         Args:
             slot: That of the refused request.
             retry_after: Seconds the server asks for.
-            pause: Seconds to wait if it asks for none.
+            default: Seconds to wait if it asks for none.
 
         Returns:
             Seconds of the pause, or None if this 429 belongs to a pause already begun.
         """
         # 0, or a date gone by, is no reason to go on without a pause.
-        wait = max(retry_after or pause, min(pause, MIN_PAUSE))
+        wait = max(retry_after or default, min(default, MIN_PAUSE))
         refusal = Refusal(
             sent_at=slot.at, wait=wait, is_asked=retry_after is not None, is_first=slot.is_first
         )
         before, now = self._guard.pace, asyncio.get_running_loop().time()
-        is_new = self._guard.refused(now, refusal, adaptive=self._adaptive)
+        is_new = self._guard.pause(now, refusal, adaptive=self._adaptive)
         self.on_pause()
-        await self._limit.refused(refusal)
+        await self._limit.pause(refusal)
         if self._guard.pace < before:
             logger.warning("refused again: pace cut to %.3g requests/s", self._guard.pace)
         return wait if is_new else None

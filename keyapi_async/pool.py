@@ -111,7 +111,7 @@ class Pool:
         self.pacer = pacer
         self.retry_budget = RetryBudget()
         self.closed = False
-        self.pace_told = pacer.pace
+        self.last_pace = pacer.pace
         self.caches: set[ResponseCache] = set()
         pacer.on_pause = self._end_hopeless
         self._on_event = on_event
@@ -216,7 +216,7 @@ class Pool:
                 slot = await self.pacer.acquire(priority)
         except TimeoutError:
             if call.verdict is None:
-                raise  # a shared limiter's own
+                raise  # a lent limiter's own
             raise call.verdict from None
         finally:
             del self._waiting[waiting]
@@ -245,7 +245,7 @@ class Pool:
             Seconds of the pause, or None if this 429 belongs to a pause already begun.
         """
         self._refusal = copy.copy(refusal)
-        return await self.pacer.refused(slot, refusal.retry_after, call.policy.pause)
+        return await self.pacer.pause(slot, refusal.retry_after, call.policy.pause)
 
     def _end_hopeless(self) -> None:
         """End the calls that are waiting and that the pause is too long for."""

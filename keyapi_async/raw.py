@@ -175,8 +175,8 @@ class Received:
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {a.alias: getattr(self, a.name) for a in type(self).__attrs_attrs__}  # type: ignore[attr-defined]
         source = source_of(self)
-        told = (source.request_id, source.retrieved_at, source.from_cache)
-        return _rebuild, (type(self), fields, self.raw, told)
+        answer = (source.request_id, source.retrieved_at, source.from_cache)
+        return _rebuild, (type(self), fields, self.raw, answer)
 
 
 _put_origin = vars(Received)["_origin"].__set__  # models are frozen
@@ -214,9 +214,9 @@ def _rebuild(
     cls: type[Received],
     fields: dict[str, Any],
     raw: dict[str, Any],
-    told: tuple[str | None, float | None, bool],
+    answer: tuple[str | None, float | None, bool],
 ) -> Received:
     made = cls(**fields)
-    request_id, at, from_cache = told
+    request_id, at, from_cache = answer
     attach(made, Source(raw, request_id=request_id, retrieved_at=at, from_cache=from_cache))
     return made

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from attrs import frozen
 
 from .budget import CREDITS_PER_REQUEST, CreditBudget
-from .cached_calls import SharedCache
+from .cached_calls import CallCache
 from .converter import wire_params
 from .errors import (
     APIError,
@@ -56,7 +56,7 @@ class CallOptions:
     deadline: float | None = None
     retry: RetryPolicy
     priority: float = 0.0
-    cache: SharedCache | None = None
+    cache: CallCache | None = None
 
 
 class Session:
@@ -268,8 +268,8 @@ class Session:
                 pass
         for usage in self.usages:
             usage.pace = pool.pacer.pace
-        if pool.pacer.pace != pool.pace_told:
-            pool.pace_told = pool.pacer.pace
+        if pool.pacer.pace != pool.last_pace:
+            pool.last_pace = pool.pacer.pace
             self._tell(call, "pace", outcome)
 
     def _retry_in(self, call: Call, error: KeyAPIError) -> float | None:

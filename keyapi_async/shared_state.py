@@ -65,8 +65,8 @@ class State:
     """The pace that processes share, by a clock they share. Pure: time is an argument.
 
     Attributes:
-        last: The last slot reserved.
-        at: The next one to be reserved.
+        last_slot: When the last slot is that was reserved.
+        next_slot: When the next one is.
         seen: When a slot was last asked for.
         ceiling: The lowest `qps` of those who ask.
         ceiling_until: Until when it binds the others.
@@ -77,8 +77,8 @@ class State:
         is_probing: As of the guard.
     """
 
-    last: float = 0.0
-    at: float = 0.0
+    last_slot: float = 0.0
+    next_slot: float = 0.0
     seen: float = 0.0
     ceiling: float = 0.0
     ceiling_until: float = 0.0
@@ -88,30 +88,30 @@ class State:
     quiet: float = QUIET
     is_probing: float = 0.0
 
-    def arrive(self, now: float, claim: Claim) -> Reply:
+    def ask(self, now: float, claim: Claim) -> Reply:
         """Note that somebody asks; what it would get if there is room in the budgets."""
         if (back := self.seen - now) > 0:  # the clock was set back: what was so far ahead stays so
-            for name in ("last", "at", "ceiling_until", "paused_until", "changed_at"):
+            for name in ("last_slot", "next_slot", "ceiling_until", "paused_until", "changed_at"):
                 setattr(self, name, getattr(self, name) - back)
         self.seen = now
         if claim.qps <= self.ceiling or now > self.ceiling_until:
             self.ceiling = claim.qps
-        self.at = max(self.at, now - claim.late, self.paused_until)
+        self.next_slot = max(self.next_slot, now - claim.late, self.paused_until)
         if claim.qps == self.ceiling:
-            self.ceiling_until = self.at + HOLD
+            self.ceiling_until = self.next_slot + HOLD
         guard = self.guard()
         return Reply(
             pace=guard.pace,
-            wait=max(self.at - now, 0.0),
-            is_first=self.last < self.paused_until,
+            wait=max(self.next_slot - now, 0.0),
+            is_first=self.last_slot < self.paused_until,
             may_climb=guard.pace < guard.ceiling and now - self.changed_at >= self.quiet,
             pause=max(self.paused_until - now, 0.0),
         )
 
     def reserve(self, claim: Claim) -> None:
         """Give away the next slot."""
-        self.last = self.at
-        self.at += 1 / ((1 - claim.margin) * self.guard().pace)
+        self.last_slot = self.next_slot
+        self.next_slot += 1 / ((1 - claim.margin) * self.guard().pace)
 
     def guard(self) -> Guard:
         """The guard of all processes."""

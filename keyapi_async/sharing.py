@@ -68,11 +68,8 @@ def open_store(share: object, name: str) -> Store:
                 raise ConfigurationError(problem) from None
             return RedisStore(str(share), name)
     # Or a password that stands in it would be shown.
-    shown = re.sub(r".*@", "***@", share) if isinstance(share, str) else share
-    raise ConfigurationError(f"share must be file:PATH or redis://HOST, not {excerpt(shown)}")
-
-
-# -- one process -------------------------------------------------------------------------------
+    share = re.sub(r".*@", "***@", share) if isinstance(share, str) else share
+    raise ConfigurationError(f"share must be file:PATH or redis://HOST, not {excerpt(share)}")
 
 
 class SharedPace:
@@ -217,14 +214,14 @@ class SharedPace:
         self._under_way.discard(reservation)
         self._settled.set()
 
-    async def refused(self, refusal: Refusal) -> None:
+    async def pause(self, refusal: Refusal) -> None:
         """Have all processes pause."""
         loop = asyncio.get_running_loop()
         age = loop.time() - refusal.sent_at
 
         def note(guard: Guard, now: float) -> None:
             sent = attrs.evolve(refusal, sent_at=now - age)
-            guard.refused(now, sent, adaptive=self._adaptive)
+            guard.pause(now, sent, adaptive=self._adaptive)
 
         try:
             shared, now = await self._ask(self._store.update, note)

@@ -22,6 +22,9 @@ VERSION = 1
 PATIENCE = 1.0
 """Seconds to wait for another process that holds the file; it does so for microseconds."""
 
+MAX_INTEGER = 2**63 - 1
+"""SQLite's largest."""
+
 _FIELDS = [field.name for field in attrs.fields(State)]
 _SCHEMA = (
     f"CREATE TABLE pace (share TEXT PRIMARY KEY, {', '.join(f'{name} REAL' for name in _FIELDS)})",
@@ -80,7 +83,7 @@ class FileStore:
         with self._step() as db:
             self._delete(db, claim.returned)
             state, now = self._state(db), self._clock()
-            reply = state.arrive(now, claim)
+            reply = state.ask(now, claim)
             if claim.per:
                 reply = self._look_at_budgets(db, now, claim, reply)
             if not reply.pause and reply.room_in is None:
@@ -95,8 +98,8 @@ class FileStore:
         self, db: sqlite3.Connection, now: float, claim: Claim, reply: Reply
     ) -> Reply:
         """Note the budget of who asks; how much room there is in all that bind."""
-        until = now + reply.wait + HOLD
-        db.execute(_BUDGET, (self._name, claim.credits, claim.per, now, until))
+        most, until = min(claim.credits, MAX_INTEGER), now + reply.wait + HOLD
+        db.execute(_BUDGET, (self._name, most, claim.per, now, until))
         # What no budget that may come again would count.
         db.execute("DELETE FROM budgets WHERE share = ? AND seen + per < ?", (self._name, now))
         remaining, room_in = math.inf, None
@@ -128,7 +131,7 @@ class FileStore:
         """Have a function change the guard."""
         with self._step() as db:
             state = self._state(db)
-            now = max(self._clock(), state.seen)  # `arrive` sees to a clock that was set back
+            now = max(self._clock(), state.seen)  # `ask` sees to a clock that was set back
             guard = state.guard()
             change(guard, now)
             state.adopt(guard)

@@ -45,13 +45,13 @@ local function keep(key, seconds)
 end
 for i = 8, #ARGV do redis.call('ZREM', KEYS[3], ARGV[i]) end
 
-local last, at, seen, ceiling, ceiling_until =
-  read(KEYS[1], 'last', 'at', 'seen', 'ceiling', 'ceiling_until')
+local last_slot, next_slot, seen, ceiling, ceiling_until =
+  read(KEYS[1], 'last_slot', 'next_slot', 'seen', 'ceiling', 'ceiling_until')
 local paused_until, cut, changed_at, quiet =
   read(KEYS[2], 'paused_until', 'cut', 'changed_at', 'quiet')
 if seen > now then -- the clock was set back
   local back = seen - now
-  last, at, ceiling_until = last - back, at - back, ceiling_until - back
+  last_slot, next_slot, ceiling_until = last_slot - back, next_slot - back, ceiling_until - back
   paused_until, changed_at = paused_until - back, changed_at - back
   redis.call('HSET', KEYS[2], 'paused_until', text(paused_until), 'changed_at', text(changed_at))
   keep(KEYS[2], paused_until - now)
@@ -59,10 +59,10 @@ end
 if qps <= ceiling or now > ceiling_until then ceiling = qps end
 local pace = ceiling
 if cut > 0 then pace = math.min(cut, ceiling) end
-at = math.max(at, now - late, paused_until)
-if qps == ceiling then ceiling_until = at + {HOLD} end
-local wait, pause = math.max(at - now, 0), math.max(paused_until - now, 0)
-local is_first = last < paused_until and 1 or 0
+next_slot = math.max(next_slot, now - late, paused_until)
+if qps == ceiling then ceiling_until = next_slot + {HOLD} end
+local wait, pause = math.max(next_slot - now, 0), math.max(paused_until - now, 0)
+local is_first = last_slot < paused_until and 1 or 0
 local may_climb = pace < ceiling and now - changed_at >= (quiet > 0 and quiet or {QUIET}) and 1 or 0
 
 local remaining, room_in, longest = '', '', 0
@@ -95,15 +95,15 @@ if per > 0 then
 end
 
 if pause == 0 and room_in == '' then
-  last, at = at, at + 1 / ((1 - margin) * pace)
+  last_slot, next_slot = next_slot, next_slot + 1 / ((1 - margin) * pace)
   if per > 0 then redis.call('ZADD', KEYS[3], text(now + wait), reservation) end
 end
 if per > 0 then
   keep(KEYS[3], longest)
   keep(KEYS[4], longest)
 end
-redis.call('HSET', KEYS[1], 'last', text(last), 'at', text(at), 'seen', text(now),
-  'ceiling', text(ceiling), 'ceiling_until', text(ceiling_until))
+redis.call('HSET', KEYS[1], 'last_slot', text(last_slot), 'next_slot', text(next_slot),
+  'seen', text(now), 'ceiling', text(ceiling), 'ceiling_until', text(ceiling_until))
 keep(KEYS[1], wait)
 return {{text(pace), text(wait), is_first, may_climb, text(pause), tostring(remaining),
   tostring(room_in)}}

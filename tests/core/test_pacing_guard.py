@@ -18,7 +18,7 @@ def guard(pace: float = 100.0, ceiling: float = 100.0) -> Guard:
 def refused(state: Guard, now: float, resumed_at: float, *, first: bool) -> bool:
     """Refuse a request sent after a pause that ended at `resumed_at`; whether that cut the pace."""
     before, state.paused_until = state.pace, resumed_at
-    assert state.refused(now, Refusal(sent_at=now, wait=1.0, is_first=first))
+    assert state.pause(now, Refusal(sent_at=now, wait=1.0, is_first=first))
     assert state.paused_until == now + 1.0
     return state.pace < before
 

@@ -73,7 +73,7 @@ async def test_a_slot_that_is_given_back_goes_to_the_next_unless_a_pause_has_beg
     await asyncio.sleep(1)
     await made.give_back(slot)
     assert await waiting[1] is slot
-    await made.refused(slot, 5.0, 1.0)
+    await made.pause(slot, 5.0, 1.0)
     await made.give_back(slot)
     await asyncio.sleep(1)
     assert [task.done() for task in waiting] == [False, True, False]
@@ -93,7 +93,7 @@ async def test_the_least_wait_counts_those_before_and_the_pause() -> None:
     waiting[2].cancel()
     await asyncio.sleep(0)
     assert made.least_wait(0) == 0.5
-    await made.refused(Slot(math.inf), 7.0, 1.0)
+    await made.pause(Slot(math.inf), 7.0, 1.0)
     assert made.least_wait(2) == pytest.approx(7, abs=0.01)
     assert pacer(math.inf).least_wait(0) == 0
     for task in waiting:
@@ -132,7 +132,7 @@ async def play(steps: Any, qps: float, pause: int | None) -> None:
         if wait:
             await asyncio.sleep(wait)
         if number == pause:
-            await made.refused(Slot(loop.time()), 2.0, 1.0)
+            await made.pause(Slot(loop.time()), 2.0, 1.0)
         task = asyncio.create_task(take(number, priority))
         came[number] = loop.time()
         if leaves is not None:

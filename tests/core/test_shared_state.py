@@ -20,7 +20,7 @@ NOW = 1_800_000_000.0
 def reserve(state: State, now: float, claim: Claim | None = None) -> tuple[float, Reply]:
     """Reserve a slot: when it is, and the whole reply."""
     claim = claim or Claim(qps=10)
-    reply = state.arrive(now, claim)
+    reply = state.ask(now, claim)
     assert not reply.pause
     state.reserve(claim)
     return now + reply.wait, reply
@@ -28,7 +28,7 @@ def reserve(state: State, now: float, claim: Claim | None = None) -> tuple[float
 
 def refuse(state: State, now: float, wait: float, **more: Any) -> None:
     guard = state.guard()
-    guard.refused(now, Refusal(sent_at=now, wait=wait, **more))
+    guard.pause(now, Refusal(sent_at=now, wait=wait, **more))
     state.adopt(guard)
 
 
@@ -64,7 +64,7 @@ def test_no_second_has_more_than_the_limit_however_slots_are_asked_for(
     for gap in gaps:
         now += gap
         slots.append(reserve(state, now, claim)[0])
-        due.append(state.last)
+        due.append(state.last_slot)
     interval = 1 / (0.97 * claim.qps)
     assert all(after - before >= interval - 1e-6 for before, after in pairwise(due))
     most = max((sum(0 <= one - first < 1 for one in slots) for first in slots), default=0)
@@ -104,7 +104,7 @@ def test_nobody_sends_in_a_pause_and_after_it_they_leave_one_by_one() -> None:
     state = State()
     reserve(state, NOW)
     refuse(state, NOW, 3)
-    reply = state.arrive(NOW + 1, Claim(qps=10))
+    reply = state.ask(NOW + 1, Claim(qps=10))
     assert (reply.pause, reply.wait) == (2, 2)
     found = [reserve(state, NOW + 3) for _ in range(3)]
     assert [slot - NOW for slot, _ in found] == pytest.approx([3, 3.1, 3.2])
@@ -148,7 +148,7 @@ def test_what_was_ahead_stays_as_far_ahead_when_the_clock_is_set_back(
         if pause:
             refuse(one, NOW, pause)
     claim = Claim(qps=20)
-    moved, expected = state.arrive(NOW - back, claim), other.arrive(NOW, claim)
+    moved, expected = state.ask(NOW - back, claim), other.ask(NOW, claim)
     assert moved.wait == pytest.approx(expected.wait, abs=1e-3)
     assert moved.pause == pytest.approx(expected.pause, abs=1e-3)
     assert (moved.pace, moved.is_first) == (expected.pace, expected.is_first)

@@ -63,7 +63,7 @@ STEPS = st.lists(
 
 
 def refuse(age: float, refusal: Refusal) -> Any:
-    return lambda guard, now: guard.refused(now, attrs.evolve(refusal, sent_at=now - age))
+    return lambda guard, now: guard.pause(now, attrs.evolve(refusal, sent_at=now - age))
 
 
 def fields(guard: Guard) -> dict[str, float]:
