@@ -27,6 +27,9 @@ logger = logging.getLogger("keyapi_async")
 LATE: Final = 0.001
 """Seconds by which asyncio's timers are late."""
 
+STALL: Final = 25e-6
+"""Seconds of a stall to make up for, for each request a second: 12 ms at 500/s, as measured."""
+
 
 def catch_up(pace: float, margin: float) -> float:
     """Seconds' worth of missed slots that may be made up for, at that pace.
@@ -36,7 +39,7 @@ def catch_up(pace: float, margin: float) -> float:
     margin leaves unused, so that no second ever has more than the limit; the other half is for
     the jitter of the path.
     """
-    return max(LATE, min(pace * 25e-6, 0.5 * margin))
+    return max(LATE, min(pace * STALL, 0.5 * margin))
 
 
 @frozen(eq=False, repr=False)

@@ -103,7 +103,7 @@ class SharedPace:
             margin=margin,
             late=catch_up(guard.ceiling, margin),
             credits=budget.credits if budget else 0,
-            per=budget.per or 0.0 if budget else 0.0,
+            per=float(budget.per) if budget and budget.per else 0.0,
         )
         self._name = uuid4().hex
         self._number = 0

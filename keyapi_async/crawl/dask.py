@@ -44,9 +44,8 @@ LOCK_WAIT: Final = 300.0
 _FILE: Final = re.compile(r"part-[0-9]+-of-([0-9]+)\.sqlite")
 
 
-@frozen(
-    kw_only=True, eq=False, repr=False
-)  # Dask logs and displays tasks: no repr must show the key
+# Dask logs and displays tasks: no repr must show the key.
+@frozen(kw_only=True, eq=False, repr=False)
 class _Part:
     """What one task crawls.
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from keyapi_async import trends
 from keyapi_async.crawl import CrawlFile, Selection, Shard, export_files, grid, take_shard
 from keyapi_async.sandbox import Fault
