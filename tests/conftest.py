@@ -19,6 +19,11 @@ TICK = 1e-6
 """Virtual seconds that one turn of the loop takes."""
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: the driven clock waits for sockets."""
+    return (os.cpu_count() or 1) + 1
+
+
 class DrivenClockLoop(asyncio.SelectorEventLoop):
     """An event loop with a clock of its own, which real time doesn't move.
 
