@@ -95,9 +95,14 @@ class Guard:
             return
         self.pace = max(self.pace * cut_after(since), min(MIN_PACE, self.pace))
 
+    def may_climb(self, now: float) -> bool:
+        """Whether it has been quiet long enough to raise the pace; a pause is no quiet."""
+        quiet_since = max(self.changed_at, self.paused_until)
+        return self.pace < self.ceiling and now - quiet_since >= self.quiet
+
     def climb(self, now: float) -> bool:
         """Raise the pace by a step if it has been quiet long enough. True if it was raised."""
-        if self.pace >= self.ceiling or now - self.changed_at < self.quiet:
+        if not self.may_climb(now):
             return False
         self.pace = min(self.pace * RAISE, self.ceiling)
         self.changed_at = now

@@ -104,7 +104,7 @@ class State:
             pace=guard.pace,
             wait=max(self.next_slot - now, 0.0),
             is_first=self.last_slot < self.paused_until,
-            may_climb=guard.pace < guard.ceiling and now - self.changed_at >= self.quiet,
+            may_climb=guard.may_climb(now),
             pause=max(self.paused_until - now, 0.0),
         )
 

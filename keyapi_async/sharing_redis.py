@@ -63,7 +63,8 @@ next_slot = math.max(next_slot, now - late, paused_until)
 if qps == ceiling then ceiling_until = next_slot + {HOLD} end
 local wait, pause = math.max(next_slot - now, 0), math.max(paused_until - now, 0)
 local is_first = last_slot < paused_until and 1 or 0
-local may_climb = pace < ceiling and now - changed_at >= (quiet > 0 and quiet or {QUIET}) and 1 or 0
+local quiet_for = now - math.max(changed_at, paused_until)
+local may_climb = pace < ceiling and quiet_for >= (quiet > 0 and quiet or {QUIET}) and 1 or 0
 
 local remaining, room_in, longest = '', '', 0
 if per > 0 then

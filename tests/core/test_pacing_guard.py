@@ -60,11 +60,11 @@ def test_no_cut_goes_below_one_per_second_or_the_ceiling_if_that_is_lower() -> N
 def test_it_climbs_by_7_percent_after_4_quiet_seconds_up_to_the_ceiling() -> None:
     state = guard(pace=92.0)
     refused(state, 0.0, NEVER, first=False)
-    assert not state.climb(3.9)
-    assert state.climb(4.0)
+    assert not state.climb(4.9)  # the pause took a second
+    assert state.climb(5.0)
     assert state.pace == pytest.approx(98.44)
-    assert not state.climb(7.9)
-    assert state.climb(8.0)
+    assert not state.climb(8.9)
+    assert state.climb(9.0)
     assert state.pace == 100.0
     assert not state.climb(1000.0)
 
@@ -77,10 +77,20 @@ def test_a_punished_raise_is_taken_back_and_the_quiet_doubles_up_to_a_minute() -
         now += 0.5
         refused(state, now, NEVER, first=False)
         quiets.append(state.quiet)
+        now += 1.0
         assert not state.climb(now + state.quiet - 0.1)
         now += state.quiet
     assert quiets == [8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
     assert state.pace == pytest.approx(50.0 * (1.07 * 0.9) ** 6)
+
+
+def test_a_server_that_refuses_everything_for_long_costs_no_pace() -> None:
+    state, now = guard(pace=5.0, ceiling=10.0), 0.0
+    for _ in range(10):
+        assert state.pause(now, Refusal(sent_at=now, wait=5.0, is_asked=True, is_first=True))
+        now += 5.0
+        assert not state.climb(now)
+    assert (state.pace, state.quiet) == (5.0, 4.0)
 
 
 def test_a_refusal_long_after_a_raise_is_a_stray_one() -> None:

@@ -119,11 +119,11 @@ def test_the_pace_is_cut_for_all_and_climbs_back() -> None:
     _, reply = reserve(state, NOW + 3.1)
     assert reply.pace == pytest.approx(9)
     assert not reply.may_climb
-    assert reserve(state, NOW + 2.0 + QUIET)[1].may_climb
+    assert reserve(state, NOW + 3.0 + QUIET)[1].may_climb
     guard = state.guard()
-    assert guard.climb(NOW + 6)
+    assert guard.climb(NOW + 7)
     state.adopt(guard)
-    _, reply = reserve(state, NOW + 6.1)
+    _, reply = reserve(state, NOW + 7.1)
     assert (reply.pace, reply.may_climb) == (pytest.approx(9 * 1.07), False)
     assert state.is_probing
     assert state.guard().is_probing
