@@ -43,7 +43,7 @@ def open_duckdb(
         with connection:
             yield connection
     except duckdb.Error as error:
-        if isinstance(error, duckdb.InvalidInputException):
+        if isinstance(error, (duckdb.InvalidInputException, duckdb.DataError)):
             check()
         raise StoreError(f"{target}: DuckDB could not write it: {_first_line(error)}") from None
 
