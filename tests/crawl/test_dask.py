@@ -220,7 +220,7 @@ def test_a_lost_worker_that_lives_hands_its_part_on(
         if sandbox.requests and len(workers) == 2:
             lose(client, workers.pop())
 
-    with Sandbox(latency=0.03) as sandbox:
+    with Sandbox(latency=0.1) as sandbox:  # so slow that the part isn't done by then
         made = crawl(client, sandbox, parts, concurrency=1, on_progress=lose_one)
         assert sorted(one.runs for one in made) == [1, 2]
         assert sandbox.credits_spent == 2 * PAGES
