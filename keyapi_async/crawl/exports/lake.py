@@ -75,7 +75,7 @@ def _partitions(
     db: Database, folder: Path, selection: Selection
 ) -> Iterator[tuple[Path, Selection, str]]:
     """The Parquet files of a crawl's file, with the selection and the state of each."""
-    first = find_snapshots(db, "all")[0]
+    name = _name(db.path, find_snapshots(db, "all")[0].started_at)
     snapshots = {one.number: one for one in find_snapshots(db, selection.snapshot or "all")}
     read_endpoints(db)  # refuses a file with one that is unknown
     where, values = selection.lists(snapshots.values())
@@ -89,8 +89,7 @@ def _partitions(
         found[endpoint, number][1].update(repr(rest).encode())
     for (endpoint, number), (chosen, digest) in found.items():
         day = f"day={snapshots[number].day}"
-        name = f"{_name(db.path, first.started_at)}-{number}.parquet"
-        yield folder / endpoint / day / name, chosen, digest.hexdigest()
+        yield folder / endpoint / day / f"{name}-{number}.parquet", chosen, digest.hexdigest()
 
 
 def _name(path: Path, begun: float) -> str:
