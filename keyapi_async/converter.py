@@ -108,7 +108,7 @@ def attach_all(model: Model, source: Source, place: str = WHOLE) -> None:
     attach(model, source, place)
     cls: Any = type(model)
     for name in _inner_models(cls):
-        attach(getattr(model, name), source.copy(), name)
+        attach(getattr(model, name), source, name)
 
 
 @cache

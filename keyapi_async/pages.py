@@ -63,5 +63,5 @@ def page_from(answer: Answer[Any], query: ListQuery[ItemT]) -> Page[ItemT]:
         retrieved_at=moment(answer.retrieved_at),
         from_cache=answer.from_cache,
     )
-    attach(page, source.copy())
+    attach(page, source)
     return page

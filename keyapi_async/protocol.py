@@ -22,7 +22,7 @@ MAX_EXCERPT = 1000
 """The most bytes of an unusable body that an error holds."""
 
 
-@define(kw_only=True, eq=False, repr=False)  # frozen, it would take twice as long to make
+@define(eq=False, repr=False)  # frozen, it would take twice as long to make
 class Response:
     """One HTTP answer as it came in.
 
@@ -51,7 +51,7 @@ class Envelope(Generic[_T]):
     requestId: Any = None  # noqa: N815 - the wire's name
 
 
-@define(kw_only=True, eq=False, repr=False)  # as Response
+@define(eq=False, repr=False)  # as Response
 class Answer(Generic[_T]):
     """The envelope of a success (code 0): billed, whatever its data is.
 
@@ -101,13 +101,7 @@ def decode(response: Response, shape: type[Any] = msgspec.Raw, *, secret: str = 
     request_id = envelope.requestId
     request_id = _redact_text(request_id, secret) if isinstance(request_id, str) else None
     if envelope.code == 0 and status < 400:
-        return Answer(
-            status=status,
-            data=envelope.data,
-            request_id=request_id,
-            body=response.body,
-            retrieved_at=response.retrieved_at,
-        )
+        return Answer(status, envelope.data, request_id, response.body, response.retrieved_at)
     raise _api_error(response, envelope, request_id, secret)
 
 

@@ -61,9 +61,11 @@ def _texts_decoder(name: str) -> msgspec.json.Decoder[Any]:
 
 
 class Source:
-    """The `data` of one answer, decoded once for all models that share it.
+    """The `data` of one answer, decoded when somebody asks for what a model was made from.
 
-    Each has its place there: the index of an item of the list, the name of an object, or WHOLE.
+    Each model has its place there: the index of an item of the list, the name of an object, or
+    WHOLE. Items are decoded together, all else by itself: who changes what it gave for a page or
+    a detail changes nothing for what is in there.
 
     Args:
         data: The whole body as it came, or decoded data.
@@ -73,7 +75,7 @@ class Source:
         from_cache: Whether it took no request of its own.
     """
 
-    __slots__ = ("_data", "_list", "_texts", "from_cache", "request_id", "retrieved_at")
+    __slots__ = ("_data", "_list", "_parts", "_texts", "from_cache", "request_id", "retrieved_at")
 
     def __init__(
         self,
@@ -86,44 +88,37 @@ class Source:
     ) -> None:
         self._data = data
         self._list = items
+        self._parts: dict[int | str, Any] = {}
         self._texts: list[msgspec.Raw] | None = None
         self.request_id = request_id
         self.retrieved_at = retrieved_at
         self.from_cache = from_cache
 
-    def copy(self) -> Source:
-        """The same answer, whose decoded JSON can be changed without changing this one's."""
-        return Source(
-            self._data,
-            self._list,
-            request_id=self.request_id,
-            retrieved_at=self.retrieved_at,
-            from_cache=self.from_cache,
-        )
-
-    @property
-    def data(self) -> Any:
-        """The decoded JSON."""
-        body = self._data
-        if isinstance(body, bytes):
-            try:
-                self._data = loads(body)["data"]
-            except ValueError:  # a field nobody knows, and nobody checked, holds something odd
-                part = bytes(msgspec.json.decode(body, type=_Body).data)
-                try:
-                    self._data = loads(part)
-                except ValueError:
-                    self._data = json.loads(part.decode(errors="replace"))
-        return self._data
-
     def part(self, place: int | str) -> Any:
         """What stands at a place, decoded."""
-        if isinstance(place, int):
-            return self.data[self._list][place]
-        return self.data[place] if place else self.data
+        if place not in self._parts:
+            data = self._decode()
+            if isinstance(place, int):
+                self._parts.update(enumerate(data[self._list]))
+            else:
+                self._parts[place] = data[place] if place else data
+        return self._parts[place]
+
+    def _decode(self) -> Any:
+        body = self._data
+        if not isinstance(body, bytes):
+            return body
+        try:
+            return loads(body)["data"]
+        except ValueError:  # a field nobody knows, and nobody checked, holds something odd
+            part = bytes(msgspec.json.decode(body, type=_Body).data)
+        try:
+            return loads(part)
+        except ValueError:
+            return json.loads(part.decode(errors="replace"))
 
     def text(self, place: int | str) -> str:
-        """The same as JSON, letter for letter where its bytes are still there."""
+        """The same as JSON, letter for letter where its bytes are there."""
         if isinstance(self._data, bytes):
             try:
                 return str(self._bytes(self._data, place), "utf-8")
@@ -155,6 +150,7 @@ class Received:
     """Base of what is made of an answer: knows the JSON it was made from."""
 
     __slots__ = ("_origin",)
+    _origin: tuple[Source, int | str]
 
     @property
     def raw(self) -> dict[str, Any]:
@@ -168,7 +164,7 @@ class Received:
 
     @property
     def raw_json(self) -> str:
-        """The same as JSON text, letter for letter as long as `raw` was not read."""
+        """The same as JSON text, letter for letter if it was received."""
         source, place = _origin_of(self)
         return source.text(place)
 
@@ -206,8 +202,10 @@ def position_of(received: Received) -> int:
 
 def _origin_of(received: Received) -> tuple[Source, int | str]:
     """What a model was made from, and its place there."""
-    origin: tuple[Source, int | str] = getattr(received, "_origin", _BY_HAND)
-    return origin
+    try:
+        return received._origin  # noqa: SLF001
+    except AttributeError:
+        return _BY_HAND
 
 
 def _rebuild(

@@ -82,7 +82,10 @@ def test_the_text_of_an_item_is_what_was_received_letter_for_letter(value: str) 
     assert [item.raw_json for item in page.items] == texts
     assert page.raw_json == data
     parsed = [item.raw for item in page.items]
-    assert [json.loads(item.raw_json) for item in page.items] == parsed  # also once it is parsed
+    page.raw.clear()
+    assert [item.raw_json for item in page.items] == texts  # also once it is parsed, or changed
+    assert page.raw_json == data
+    assert [json.loads(text) for text in texts] == parsed
 
 
 def test_an_item_with_half_an_emoji_has_a_text_too() -> None:
@@ -120,6 +123,13 @@ def test_changing_what_a_page_was_made_of_changes_nothing_for_its_items() -> Non
     page.raw.clear()
     item = page.items[0]
     assert (item.raw_json, item.raw) == ('{"item_id": "1"}', {"item_id": "1"})
+
+
+def test_changing_what_an_item_was_made_of_changes_nothing_for_its_page() -> None:
+    page = read_body("videos", VIDEOS % b'{"item_id": "1"}, {"item_id": "2"}')
+    page.items[0].raw.clear()
+    assert (page.items[0].raw, page.items[1].raw) == ({}, {"item_id": "2"})
+    assert page.raw["videos"] == [{"item_id": "1"}, {"item_id": "2"}]
 
 
 def test_changing_what_a_detail_was_made_of_changes_nothing_for_its_sound() -> None:
