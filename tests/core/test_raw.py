@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
 
-from keyapi_async import Video
+from keyapi_async import Video, from_dict
 from keyapi_async.raw import loads, position_of
 from tests.core.one_answer import read_body
 
@@ -96,6 +97,13 @@ def test_an_item_with_half_an_emoji_has_a_text_too() -> None:
 def test_an_item_that_is_no_utf8_has_a_text_too() -> None:
     page = read_body("videos", VIDEOS % b'{"item_id": "1", "cut": "\xff"}')
     assert json.loads(page.items[0].raw_json) == {"item_id": "1", "cut": "\ufffd"}
+
+
+@pytest.mark.parametrize("title", ["A", "cut \ud83d"])
+def test_an_item_made_of_a_dict_or_copied_has_a_text_too(title: str) -> None:
+    item = from_dict(Video, {"item_id": "1", "title": title})
+    for each in (item, copy.copy(item)):
+        assert json.loads(each.raw_json) == {"item_id": "1", "title": title}
 
 
 def test_what_stands_beside_the_data_does_not_matter_to_it() -> None:
