@@ -83,7 +83,7 @@ class Job:
     total: int | None = None
 
 
-@frozen(kw_only=True)
+@frozen  # by keywords, it would take half as long again to make
 class Record(Generic[ItemT]):
     """One item of a crawl.
 
@@ -137,15 +137,9 @@ class Batch:
 
     def records(self) -> Iterator[Record[Any]]:
         """Its items, each with its place."""
+        query, page, answer = self.job.query, self.page, (self.request_id, self.retrieved_at)
         for item in self.items:
-            yield Record(
-                query=self.job.query,
-                page=self.page,
-                position=position_of(item),
-                item=item,
-                request_id=self.request_id,
-                retrieved_at=self.retrieved_at,
-            )
+            yield Record(query, page, position_of(item), item, *answer)
 
     def details(self) -> Iterator[tuple[int, DetailQuery[Any]]]:
         """The queries for the details of its items, each with its item's place in the list."""

@@ -24,7 +24,7 @@ GATHER: Final = 0.05
 The pace doesn't suffer: there are enough lists for answers that take much longer.
 """
 
-COMPANY: Final = 4
+COMPANY: Final = 2
 """A transaction begins when one in so many of the lists in hand waits for it."""
 
 HEARTBEAT: Final = 0.1
