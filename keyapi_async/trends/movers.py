@@ -143,7 +143,10 @@ class Movers:
         self.day = day or find_newest_day(timelines)
         self.comparisons: tuple[Comparison, ...] = ()
         if self.day is not None:
-            base = self.day - since if isinstance(since, timedelta) else since
+            try:
+                base = self.day - since if isinstance(since, timedelta) else since
+            except OverflowError:
+                raise ParameterError("since", str(since), "an age within the calendar") from None
             if base is not None and base >= self.day:
                 raise ParameterError("since", base, f"before {self.day}")
             self.comparisons = tuple(compare_days(one, self.day, base) for one in timelines)

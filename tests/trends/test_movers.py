@@ -227,6 +227,7 @@ def test_filters_by_industry(path: Path) -> None:
         ({"kind": "up"}, "kind must be one of new, returned, risen, fallen, same, dropped"),
         ({"top": -1}, "top must be 0 or more, not -1"),
         ({"min_change": -1}, "min_change must be 0 or more, not -1"),
+        ({"since": timedelta(days=900_000)}, "since must be an age within the calendar"),
         ({"since": timedelta()}, "since must be before 2026-02-02"),
         ({"since": day(2)}, "since must be before 2026-02-02"),
     ],
