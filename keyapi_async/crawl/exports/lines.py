@@ -44,7 +44,8 @@ def json_lines(pages: Iterable[FoundPage[Texts]]) -> Iterator[str]:
             comma = "," if fields else ""
             yield (
                 f'{_one_line(whole)[:-1]}{comma}"{PLACE_KEY}":{before},"page":{page.number},'
-                f'"position":{position},"place":{dump(place)},{dump(answer)[1:]}}}\n'
+                f'"position":{position},"place":{"null" if place is None else place},'
+                f"{dump(answer)[1:]}}}\n"
             )
 
 

@@ -40,9 +40,9 @@ class Rows(msgspec.Struct):
 decode_rows: Final = msgspec.json.Decoder(Rows).decode
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _LONG: Final = LONGEST_LINE // 2
-"""Bytes of rows that are not put into one line."""
+"""Of more bytes than this, the rows of a page are lines of their own."""
 
-# What is text is made JSON by SQLite, and `extra` has to be text: else it would stay an object.
+# Without `|| ''`, what is unknown would be an object in the array, not its text.
 _ROWS: Final = """
 count(*), CASE WHEN min({is_item}) THEN CAST(
     '{{"position":' || json_group_array(i.position)
@@ -68,14 +68,16 @@ def find_rows(dbs: Iterable[Database], selection: Selection) -> Iterator[FoundPa
 
 
 def read_rows(db: Database, found: FoundList, selection: Selection) -> Iterator[FoundPage[bytes]]:
-    """What is selected of one list: the JSON of `Rows`, of each item alone where need be.
+    """What is selected of one list: the JSON of `Rows`.
+
+    Items that are long, or have to be repaired, come as pages of one.
 
     Raises:
         StoreError: An item is damaged.
     """
     try:
         pages = _read_rows(db, found, selection, "i.page")
-        if not all(_is_plain(page.items) for page in pages):
+        if any(len(page.items) > _LONG or _has_lone_surrogate(page.items) for page in pages):
             pages = _read_rows(db, found, selection, "i.id")
             pages = [attrs.evolve(one, items=_replace_surrogates(one.items)) for one in pages]
         yield from pages
@@ -150,22 +152,18 @@ def _parse(pages: Iterable[FoundPage[Texts]]) -> None:
         pass
 
 
-def _is_plain(rows: bytes) -> bool:
-    """Whether they go into one line, and have no lone surrogate (half of an emoji)."""
-    return len(rows) <= _LONG and not (_SURROGATE.search(rows) and _has_lone(rows))
-
-
-def _has_lone(rows: bytes) -> bool:
-    try:
-        decode_rows(rows)
-    except (msgspec.MsgspecError, RecursionError):
-        return True
+def _has_lone_surrogate(rows: bytes) -> bool:
+    """Whether there is half of an emoji, which no table takes; msgspec doesn't either."""
+    if _SURROGATE.search(rows):
+        try:
+            decode_rows(rows)
+        except (msgspec.MsgspecError, RecursionError):
+            return True
     return False
 
 
 def _replace_surrogates(rows: bytes) -> bytes:
-    """The rows without lone surrogates, which no table takes."""
-    if not _has_lone(rows):
+    if not _has_lone_surrogate(rows):
         return rows
     found = loads(rows)
     found["extra"] = [
