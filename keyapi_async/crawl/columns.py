@@ -159,13 +159,16 @@ def select(endpoint: str, rows: str, *, for_csv: bool = False, without: str = ""
         if name != without:
             chosen.append(f"{value} AS {quote_name(name)}")
     kinds = {name: one.kind for name, one in filters(endpoint).items()}
-    row = {"position": "BIGINT", "place": "BIGINT", "extra": "VARCHAR"}
-    items = [{**row, "item": _shape(ENDPOINTS[endpoint].item)}]
-    shape = json.dumps({"list": {**kinds, **LIST}, "page": PAGE, "items": items}, default=dict)
-    page = f"json_transform(line, {quote_text(shape)}) AS page"
-    pages = f"SELECT {page} FROM read_csv({quote_text(rows)}, {_ONE_COLUMN})"  # noqa: S608
-    each = f"SELECT page.list, page.page, unnest(page.items) AS row FROM ({pages})"  # noqa: S608
-    return f"SELECT {', '.join(chosen)} FROM (SELECT list, page, row.* FROM ({each}))"  # noqa: S608
+    item = _shape(ENDPOINTS[endpoint].item)
+    of_items = {"position": ["BIGINT"], "extra": ["VARCHAR"], "item": [item]}
+    of_page = {**PAGE, "places_before": "BIGINT"}
+    shape = json.dumps({"list": {**kinds, **LIST}, "page": of_page, "rows": of_items})
+    line = f"json_transform(line, {quote_text(shape)}) AS line"
+    lines = f"SELECT {line} FROM read_csv({quote_text(rows)}, {_ONE_COLUMN})"  # noqa: S608
+    each = ", ".join(f"unnest(line.rows.{name}) AS {name}" for name in of_items)
+    items = f"SELECT line.list, line.page, {each} FROM ({lines})"  # noqa: S608
+    place = "page.places_before + position AS place"
+    return f"SELECT {', '.join(chosen)} FROM (SELECT *, {place} FROM ({items}))"  # noqa: S608
 
 
 LONGEST_LINE: Final = 2**21

@@ -22,7 +22,7 @@ from keyapi_async.queries import ENDPOINTS
 
 from .columns import column_types, fields, known_names
 from .database import Database, parsing, reading
-from .exports.rows import Row, decode_row, describe_list, describe_page, read_rows
+from .exports.rows import decode_rows, describe_list, describe_page, read_rows
 from .exports.selection import Selection, find_lists, find_snapshots, read_endpoints
 from .plan import query_json
 from .views import COMPLETE
@@ -136,16 +136,24 @@ def _rows(
             of_list = {**describe_list(found), "query": query_json(found.query)}
             for page in read_rows(db, found, selection):
                 head = {**of_list, **describe_page(page)}
-                yield [_row(endpoint, head, decode_row(row)) for row in page.items]
+                rows = decode_rows(page.items)
+                yield [
+                    _row(
+                        endpoint,
+                        item,
+                        {**head, "position": at, "place": page.place(at), "extra": rest},
+                    )
+                    for at, rest, item in zip(rows.position, rows.extra, rows.item, strict=True)
+                ]
 
 
 _NULL: Final = msgspec.Raw(b"null")
 _decode_object: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def _row(endpoint: str, head: dict[str, Any], found: Row) -> dict[str, Any]:
-    row = {**head, "position": found.position, "place": found.place, "extra": found.extra}
-    item = _decode_object(found.item)
+def _row(endpoint: str, found: msgspec.Raw, row: dict[str, Any]) -> dict[str, Any]:
+    """Complete a row by the fields of its item."""
+    item = _decode_object(found)
     known = known_names(endpoint).items()
     flattened = {name: _decode_object(item[name]) for name, inside in known if inside}
     for name, field in fields(endpoint).items():
@@ -154,7 +162,7 @@ def _row(endpoint: str, head: dict[str, Any], found: Row) -> dict[str, Any]:
         if field.is_key:
             row["item_id"] = row[name]
     if row.get("rank") is None:
-        row["rank"] = found.place
+        row["rank"] = row["place"]
     return row
 
 

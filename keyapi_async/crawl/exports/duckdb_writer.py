@@ -14,6 +14,7 @@ from keyapi_async.crawl.database import StoreError
 
 _PIPES: Final = Path("/dev/fd")
 _BUFFER: Final = 2**18
+"""Bytes on their way to DuckDB. With a pipe's usual 64 kB, threads change places all the time."""
 
 
 @contextmanager
@@ -60,6 +61,10 @@ def feed(connection: Any, statement: Callable[[str], str], rows: Iterable[bytes]
         feed_file(connection, statement, rows)
         return
     source, sink = os.pipe()
+    with suppress(AttributeError, OSError):  # not Linux, or the user has too many large pipes
+        import fcntl  # noqa: PLC0415 - Windows has none, and no pipes of this kind
+
+        fcntl.fcntl(sink, fcntl.F_SETPIPE_SZ, _BUFFER)
 
     def read() -> None:
         try:

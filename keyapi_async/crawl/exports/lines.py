@@ -10,10 +10,9 @@ from typing import Any, Final
 import msgspec
 
 from keyapi_async.converter import wire_params
-from keyapi_async.queries import ListQuery
 from keyapi_async.raw import loads
 
-from .selection import FoundList, FoundPage, Text, damaged
+from .selection import FoundList, FoundPage, Texts, damaged
 
 PLACE_KEY: Final = "_keyapi"
 """Under this key a JSON line tells where its item was found."""
@@ -23,7 +22,7 @@ _decode: Final = msgspec.json.Decoder(_Fields).decode
 dump: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def json_lines(pages: Iterable[FoundPage[Text]]) -> Iterator[str]:
+def json_lines(pages: Iterable[FoundPage[Texts]]) -> Iterator[str]:
     """Items as received, each on one line, with their place as the last of their fields.
 
     What was received stays letter for letter, but for two things: a line break becomes a space
@@ -37,17 +36,16 @@ def json_lines(pages: Iterable[FoundPage[Text]]) -> Iterator[str]:
     for page in pages:
         if page.source is not of_list:
             of_list, before = page.source, dump(_describe_list(page.source))[:-1]
-        query = page.source.query
-        offset = (page.number - 1) * query.limit if isinstance(query, ListQuery) else None
         answer = {"retrieved_at": format_time(page.retrieved_at), "request_id": page.request_id}
         for position, text in page.items:
-            place = "null" if offset is None else offset + position
+            place = page.place(position)
             fields = _fields(page, text)
             whole = _object(_rename(fields)) if PLACE_KEY in fields else text
             comma = "," if fields else ""
             yield (
                 f'{_one_line(whole)[:-1]}{comma}"{PLACE_KEY}":{before},"page":{page.number},'
-                f'"position":{position},"place":{place},{dump(answer)[1:]}}}\n'
+                f'"position":{position},"place":{"null" if place is None else place},'
+                f"{dump(answer)[1:]}}}\n"
             )
 
 
@@ -74,7 +72,7 @@ def describe_snapshot(found: FoundList) -> dict[str, object]:
     }
 
 
-def _fields(page: FoundPage[Text], text: str) -> _Fields:
+def _fields(page: FoundPage[Texts], text: str) -> _Fields:
     try:
         return _decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -83,7 +81,7 @@ def _fields(page: FoundPage[Text], text: str) -> _Fields:
     return {name: msgspec.Raw(json.dumps(value).encode()) for name, value in found.items()}
 
 
-def _load(page: FoundPage[Text], text: str) -> dict[str, Any]:
+def _load(page: FoundPage[Texts], text: str) -> dict[str, Any]:
     """The slow way, which takes lone surrogates."""
     try:
         found = loads(text.encode())

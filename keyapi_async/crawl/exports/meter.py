@@ -8,7 +8,7 @@ from typing import Final
 
 from attrs import frozen
 
-from .selection import FoundList, FoundPage, Item
+from .selection import FoundList, FoundPage, Items
 
 _STEP: Final = 1000
 """Items between two reports."""
@@ -41,7 +41,7 @@ class Meter:
         self._items = self._told = self._taken = 0
         self._incomplete = 0
 
-    def count(self, pages: Iterable[FoundPage[Item]]) -> Iterator[FoundPage[Item]]:
+    def count(self, pages: Iterable[FoundPage[Items]]) -> Iterator[FoundPage[Items]]:
         """Count the pages that pass."""
         last: FoundList | None = None
         for page in pages:
@@ -49,7 +49,7 @@ class Meter:
                 last = page.source
                 self._incomplete += not last.is_complete
             yield page
-            self._items += len(page.items)
+            self._items += page.count
             if self._items - self._told >= _STEP:
                 self._tell()
         self._tell()

@@ -13,33 +13,47 @@ import msgspec
 from keyapi_async.crawl.columns import LONGEST_LINE, filters
 from keyapi_async.crawl.database import Database, StoreError
 from keyapi_async.crawl.views import extra_sql
-from keyapi_async.queries import ListQuery
 from keyapi_async.raw import loads
 
-from .lines import describe_snapshot, dump, format_time, json_lines
+from .lines import describe_snapshot, format_time, json_lines
 from .selection import (
     FoundList,
     FoundPage,
     Selection,
-    Text,
+    Texts,
     find_lists,
     find_pages,
-    read_columns,
+    make_page,
     read_pages,
+    select_items,
 )
 
 
-class Row(msgspec.Struct):
-    """A row of a table without what holds for the whole page."""
+class Rows(msgspec.Struct):
+    """Rows of a table, column by column, without what holds for the whole page."""
 
-    position: int
-    place: int | None
-    extra: str | None
-    item: msgspec.Raw
+    position: list[int]
+    extra: list[str | None]
+    item: list[msgspec.Raw]
 
 
-decode_row: Final = msgspec.json.Decoder(Row).decode
+decode_rows: Final = msgspec.json.Decoder(Rows).decode
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_LONG: Final = LONGEST_LINE // 2
+"""Of more bytes than this, the rows of a page are lines of their own."""
+
+# Without `|| ''`, what is unknown would be an object in the array, not its text.
+_ROWS: Final = """
+count(*), CASE WHEN min({is_item}) THEN CAST(
+    '{{"position":' || json_group_array(i.position)
+    || ',"extra":' || json_group_array({extra} || '')
+    || ',"item":[' || group_concat(i.json) || ']}}'
+AS BLOB) END
+"""
+_IS_ITEM: Final = """
+typeof(i.position) = 'integer' AND
+CASE WHEN i.json GLOB '{*' THEN true ELSE ltrim(i.json, char(9, 10, 13, 32)) GLOB '{*' END
+"""
 
 
 def find_rows(dbs: Iterable[Database], selection: Selection) -> Iterator[FoundPage[bytes]]:
@@ -54,51 +68,56 @@ def find_rows(dbs: Iterable[Database], selection: Selection) -> Iterator[FoundPa
 
 
 def read_rows(db: Database, found: FoundList, selection: Selection) -> Iterator[FoundPage[bytes]]:
-    """What is selected of one list: of each item the JSON of a `Row`.
+    """What is selected of one list: the JSON of `Rows`.
+
+    Items that are long, or have to be repaired, come as pages of one.
 
     Raises:
         StoreError: An item is damaged.
     """
-    query = found.query
-    place = f"(p.page - 1) * {query.limit} + i.position" if isinstance(query, ListQuery) else "null"
-    extra = f"json_quote({extra_sql(query.name)} || '')"  # as it is text now, it is quoted
-    row = (
-        f"""'{{"position":' || i.position || ',"place":' || ifnull({place}, 'null')"""
-        f""" || ',"extra":' || {extra} || ',"item":' || i.json || '}}'"""
-    )
-    is_object = "(i.json GLOB '{*' OR ltrim(i.json, char(9, 10, 13, 32)) GLOB '{*')"
-    column = f"CASE WHEN {is_object} THEN CAST({row} AS BLOB) END"
     try:
-        for page in read_columns(db, found, selection, column):
-            yield attrs.evolve(page, items=_clean(page.items))
+        pages = _read_rows(db, found, selection, "i.page")
+        if any(len(page.items) > _LONG or _has_lone_surrogate(page.items) for page in pages):
+            pages = _read_rows(db, found, selection, "i.id")
+            pages = [attrs.evolve(one, items=_replace_surrogates(one.items)) for one in pages]
+        yield from pages
     except (StoreError, ValueError):
         _parse(read_pages(db, found, selection))  # says which list, and what is wrong
         raise
 
 
+def _read_rows(
+    db: Database, found: FoundList, selection: Selection, by: str
+) -> list[FoundPage[bytes]]:
+    columns = _ROWS.format(is_item=_IS_ITEM, extra=extra_sql(found.query.name))
+    pages = []
+    for row in select_items(db, found, selection, columns, f"GROUP BY {by} ORDER BY {by}"):
+        *_, count, rows = row
+        if rows is None:
+            raise ValueError("an item is no object")
+        rows = rows.replace(b"\r", b" ").replace(b"\n", b" ")  # a line each
+        pages.append(make_page(found, row, count, rows))
+    return pages
+
+
 def table_rows(pages: Iterable[FoundPage[bytes]]) -> Iterator[bytes]:
-    """Lines as `columns.select` reads them: one for each page, or several where it is long.
+    """Lines as `columns.select` reads them: one for each page.
 
     Raises:
         StoreError: An item is damaged, or too long.
     """
-    of_list, before = None, ""
+    of_list, before = None, b""
     for page in pages:
         if page.source is not of_list:
-            of_list, before = page.source, dump(describe_list(page.source))
-        head = f'{{"list":{before},"page":{dump(describe_page(page))},"items":['.encode()
-        line = b"%b%b]}\n" % (head, b",".join(page.items))
-        if len(line) <= LONGEST_LINE:
-            yield line
-            continue
-        for row in page.items:
-            line = b"%b%b]}\n" % (head, row)
-            if len(line) > LONGEST_LINE:
-                raise StoreError(
-                    f"{page.source.file}: an item of its list {page.source.id} is too long for a "
-                    f"table ({len(row)} bytes): write JSON lines (.jsonl)"
-                )
-            yield line
+            of_list, before = page.source, msgspec.json.encode(describe_list(page.source))
+        of_page = msgspec.json.encode({**describe_page(page), "places_before": page.place(0)})
+        line = b'{"list":%b,"page":%b,"rows":%b}\n' % (before, of_page, page.items)
+        if len(line) > LONGEST_LINE:
+            raise StoreError(
+                f"{page.source.file}: an item of its list {page.source.id} is too long for a "
+                f"table ({len(page.items)} bytes): write JSON lines (.jsonl)"
+            )
+        yield line
 
 
 def describe_list(found: FoundList) -> dict[str, object]:
@@ -128,29 +147,26 @@ def check_items(dbs: Iterable[Database], selection: Selection) -> None:
     _parse(find_pages(dbs, selection))
 
 
-def _parse(pages: Iterable[FoundPage[Text]]) -> None:
+def _parse(pages: Iterable[FoundPage[Texts]]) -> None:
     for _ in json_lines(pages):
         pass
 
 
-def _clean(rows: list[bytes]) -> list[bytes]:
-    """Rows without line breaks and lone surrogates (halves of an emoji), which no table takes."""
-    if None in rows:
-        raise ValueError("an item is no object")
-    whole = b"".join(rows)
-    if b"\r" in whole or b"\n" in whole:
-        rows = [row.replace(b"\r", b" ").replace(b"\n", b" ") for row in rows]
-    if b"\\" in whole and _SURROGATE.search(whole):
-        rows = [_replace_surrogates(row) for row in rows]
-    return rows
+def _has_lone_surrogate(rows: bytes) -> bool:
+    """Whether there is half of an emoji, which no table takes; msgspec doesn't either."""
+    if _SURROGATE.search(rows):
+        try:
+            decode_rows(rows)
+        except (msgspec.MsgspecError, RecursionError):
+            return True
+    return False
 
 
-def _replace_surrogates(row: bytes) -> bytes:
-    try:
-        decode_row(row)
-    except (msgspec.MsgspecError, RecursionError):
-        found = loads(row)
-        if found["extra"]:
-            found["extra"] = json.dumps(loads(found["extra"].encode()), ensure_ascii=False)
-        return json.dumps(found, ensure_ascii=False).encode(errors="replace")
-    return row
+def _replace_surrogates(rows: bytes) -> bytes:
+    if not _has_lone_surrogate(rows):
+        return rows
+    found = loads(rows)
+    found["extra"] = [
+        one and json.dumps(loads(one.encode()), ensure_ascii=False) for one in found["extra"]
+    ]
+    return json.dumps(found, ensure_ascii=False).encode(errors="replace")

@@ -15,24 +15,24 @@ from keyapi_async.crawl.plan import query_class
 from keyapi_async.crawl.store import StoredSnapshot, query_from, read_snapshots
 from keyapi_async.crawl.views import COMPLETE
 from keyapi_async.errors import ParameterError
-from keyapi_async.queries import ENDPOINTS, Query
+from keyapi_async.queries import ENDPOINTS, ListQuery, Query
 
 SnapshotChoice: TypeAlias = int | Literal["latest", "all"]
-Item = TypeVar("Item")
-Text: TypeAlias = tuple[int, str]
-"""An item's position on its page, from 1, and its JSON."""
+Items = TypeVar("Items")
+Texts: TypeAlias = list[tuple[int, str]]
+"""Of each item its position on its page, from 1, and its JSON."""
 
 _LISTS: Final = """
 SELECT l.id, q.endpoint, q.params, l.snapshot, {complete} FROM lists l
 JOIN queries q ON q.id = l.query WHERE {where} ORDER BY l.id
 """
-# List by list: nothing larger than one list is ever sorted.
+# List by list: nothing larger than one list is ever sorted. Aggregates take items in their order.
 _ITEMS: Final = """
-SELECT p.id, p.page, p.retrieved_at, p.request_id, {columns} FROM items i
-JOIN pages p ON p.id = i.page
-WHERE i.list = ? AND p.retrieved_at >= ifnull(?, p.retrieved_at)
-    AND coalesce(p.retrieved_at < ?, true)
-ORDER BY i.id
+SELECT p.page, p.retrieved_at, p.request_id, {columns}
+FROM (SELECT id, page FROM items WHERE list = ? ORDER BY id) AS of_list
+    CROSS JOIN items i ON i.id = of_list.id JOIN pages p ON p.id = of_list.page
+WHERE p.retrieved_at >= ifnull(?, p.retrieved_at) AND coalesce(p.retrieved_at < ?, true)
+{order}
 """
 
 
@@ -108,7 +108,7 @@ class FoundList:
 
 
 @frozen(kw_only=True)
-class FoundPage(Generic[Item]):
+class FoundPage(Generic[Items]):
     """Items of one answer, as far as they are selected.
 
     Attributes:
@@ -116,14 +116,21 @@ class FoundPage(Generic[Item]):
         number: The page's number.
         retrieved_at: When it came, in Unix seconds.
         request_id: The server's id of the answer.
-        items: What was read of each item.
+        count: How many items there are.
+        items: What was read of them.
     """
 
     source: FoundList
     number: int
     retrieved_at: float
     request_id: str | None
-    items: list[Item]
+    count: int
+    items: Items
+
+    def place(self, position: int) -> int | None:
+        """The place within the whole list; None for a detail, which stands in no list."""
+        query = self.source.query
+        return (self.number - 1) * query.limit + position if isinstance(query, ListQuery) else None
 
 
 def damaged(file: Path, what: str, error: object) -> StoreError:
@@ -177,7 +184,7 @@ def find_lists(db: Database, selection: Selection) -> Iterator[FoundList]:
         )
 
 
-def find_pages(dbs: Iterable[Database], selection: Selection) -> Iterator[FoundPage[Text]]:
+def find_pages(dbs: Iterable[Database], selection: Selection) -> Iterator[FoundPage[Texts]]:
     """What is selected of some files, in the order of their lists.
 
     Raises:
@@ -216,37 +223,40 @@ def read_endpoints(db: Database) -> list[str]:
     return found
 
 
-def read_pages(db: Database, found: FoundList, selection: Selection) -> Iterator[FoundPage[Text]]:
+def read_pages(db: Database, found: FoundList, selection: Selection) -> Iterator[FoundPage[Texts]]:
     """What is selected of one list."""
-    for page in read_columns(db, found, selection, "i.position", "i.json"):
-        if not all(isinstance(at, int) and isinstance(text, str) for at, text in page.items):
-            raise _wrong_type(found)
-        yield page
-
-
-def read_columns(
-    db: Database, found: FoundList, selection: Selection, *columns: str
-) -> Iterator[FoundPage[Any]]:
-    """What is selected of one list: of each item one column, or a tuple of several, in SQL."""
-    sql = _ITEMS.format(columns=", ".join(columns))
-    rows = db.rows(sql, found.id, selection.since, selection.until)
-    take = itemgetter(*range(4, 4 + len(columns)))
-    for _, group in itertools.groupby(rows, key=itemgetter(0)):
+    rows = select_items(db, found, selection, "i.page, i.position, i.json", "ORDER BY i.id")
+    for _, group in itertools.groupby(rows, key=itemgetter(3)):
         of_page = list(group)
-        _, number, retrieved_at, request_id, *_ = of_page[0]
-        if not (
-            isinstance(number, int)
-            and _is_moment(retrieved_at)
-            and isinstance(request_id, str | None)
-        ):
+        items = [(position, text) for *_, position, text in of_page]
+        if not all(isinstance(at, int) and isinstance(text, str) for at, text in items):
             raise _wrong_type(found)
-        yield FoundPage(
-            source=found,
-            number=number,
-            retrieved_at=retrieved_at,
-            request_id=request_id,
-            items=[take(row) for row in of_page],
-        )
+        yield make_page(found, of_page[0], len(items), items)
+
+
+def select_items(
+    db: Database, found: FoundList, selection: Selection, columns: str, order: str
+) -> list[Any]:
+    """Columns of what is selected of one list, in SQL, after those that `make_page` takes."""
+    sql = _ITEMS.format(columns=columns, order=order)
+    return db.rows(sql, found.id, selection.since, selection.until)
+
+
+def make_page(found: FoundList, row: Any, count: int, items: Items) -> FoundPage[Items]:
+    """A page of a list, of what its row begins with."""
+    number, retrieved_at, request_id, *_ = row
+    if not (
+        isinstance(number, int) and _is_moment(retrieved_at) and isinstance(request_id, str | None)
+    ):
+        raise _wrong_type(found)
+    return FoundPage(
+        source=found,
+        number=number,
+        retrieved_at=retrieved_at,
+        request_id=request_id,
+        count=count,
+        items=items,
+    )
 
 
 def _wrong_type(found: FoundList) -> StoreError:

@@ -85,8 +85,7 @@ def write_parquet(
         metadata: What it is to say of itself, in SQL.
     """
     first = next(pages, None)
-    sizes = [len(row) for row in first.items] if first else [0]
-    group = min(_GROUP, _GROUP_BYTES * len(sizes) // (sum(sizes) + 1))
+    group = min(_GROUP, _GROUP_BYTES * first.count // len(first.items)) if first else _GROUP
     options = f"{_PARQUET} {group}" + (f", KV_METADATA {{{metadata}}}" if metadata else "")
     rows = table_rows(itertools.chain([first] if first else [], pages))
     _copy(connection, query, rows, part, options)

@@ -100,6 +100,7 @@ DAMAGES = [
     "UPDATE items SET position = 'first' WHERE list = 12",
     "UPDATE items SET json = x'7b7d' WHERE list = 12",
     "UPDATE items SET json = CAST(x'ff' AS TEXT) WHERE list = 12",
+    "UPDATE items SET json = '{\"a\": \"' || CAST(x'ff' AS TEXT) || '\"}' WHERE list = 12",
     "UPDATE items SET json = '[]' WHERE list = 12",
     "UPDATE items SET json = '{\"a\": 1' WHERE list = 12",
 ]

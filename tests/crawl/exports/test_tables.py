@@ -344,8 +344,13 @@ def test_groups_of_large_items_have_fewer_rows(crawled: Path, tmp_path: Path) ->
     with reading(crawled) as db, duckdb.connect(config={"threads": "1"}) as connection:
         page = next(find_rows([db], HASHTAGS))
         for name, length in (("small", 10), ("large", 10_000)):
-            item = b'{"position":1,"place":1,"extra":"%b","item":{}}' % (b"x" * length)
-            pages = iter([attrs.evolve(page, items=[item] * 20)] * 300)
+            extras = b",".join([b'"%b"' % (b"x" * length)] * 20)
+            rows = b'{"position":[%b1],"extra":[%b],"item":[%b{}]}' % (
+                b"1," * 19,
+                extras,
+                b"{}," * 19,
+            )
+            pages = iter([attrs.evolve(page, items=rows)] * 300)
             write_parquet(connection, partial(select, "hashtags"), pages, tmp_path / name)
             sql = "SELECT row_group_id, row_group_num_rows FROM parquet_metadata(?)"
             sizes = dict(connection.execute(sql, [str(tmp_path / name)]).fetchall()).values()
