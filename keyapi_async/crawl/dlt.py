@@ -23,7 +23,7 @@ from keyapi_async.queries import ENDPOINTS
 from .columns import column_types, fields, known_names
 from .database import Database, parsing, reading
 from .exports.rows import decode_rows, describe_list, describe_page, read_rows
-from .exports.selection import Selection, find_lists, find_snapshots, read_endpoints
+from .exports.selection import FoundPage, Selection, find_lists, find_snapshots, read_endpoints
 from .plan import query_json
 from .views import COMPLETE
 
@@ -135,16 +135,14 @@ def _rows(
         if str(found.id // _BLOCK) in blocks:
             of_list = {**describe_list(found), "query": query_json(found.query)}
             for page in read_rows(db, found, selection):
-                head = {**of_list, **describe_page(page)}
-                rows = decode_rows(page.items)
-                yield [
-                    _row(
-                        endpoint,
-                        item,
-                        {**head, "position": at, "place": page.place(at), "extra": rest},
-                    )
-                    for at, rest, item in zip(rows.position, rows.extra, rows.item, strict=True)
-                ]
+                yield list(_page(endpoint, {**of_list, **describe_page(page)}, page))
+
+
+def _page(endpoint: str, head: dict[str, Any], page: FoundPage[bytes]) -> Iterator[dict[str, Any]]:
+    rows = decode_rows(page.items)
+    for position, extra, item in zip(rows.position, rows.extra, rows.item, strict=True):
+        place = {"position": position, "place": page.place(position)}
+        yield _row(endpoint, item, {**head, **place, "extra": extra})
 
 
 _NULL: Final = msgspec.Raw(b"null")
