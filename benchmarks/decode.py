@@ -63,7 +63,7 @@ class Shape:
     def made(self, body: bytes, status: int = 200) -> Any:
         """What the client makes of the bytes."""
         query = self.query
-        response = Response(status, body)
+        response = Response(status=status, body=body)
         answer = fit(decode(response, query.shape, secret="a-key"), query.shape)
         if isinstance(query, ListQuery):
             return page_from(answer, query)

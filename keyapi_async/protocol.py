@@ -22,7 +22,7 @@ MAX_EXCERPT = 1000
 """The most bytes of an unusable body that an error holds."""
 
 
-@define(eq=False, repr=False)  # frozen, it would take twice as long to make
+@define(kw_only=True, eq=False, repr=False)  # frozen, it would take twice as long to make
 class Response:
     """One HTTP answer as it came in.
 
@@ -51,7 +51,7 @@ class Envelope(Generic[_T]):
     requestId: Any = None  # noqa: N815 - the wire's name
 
 
-@define(eq=False, repr=False)  # as Response
+@define(eq=False, repr=False)  # by keywords or frozen, it would take twice as long to make
 class Answer(Generic[_T]):
     """The envelope of a success (code 0): billed, whatever its data is.
 

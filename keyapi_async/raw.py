@@ -64,8 +64,8 @@ class Source:
     """The `data` of one answer, decoded when somebody asks for what a model was made from.
 
     Each model has its place there: the index of an item of the list, the name of an object, or
-    WHOLE. Items are decoded together, all else by itself: who changes what it gave for a page or
-    a detail changes nothing for what is in there.
+    WHOLE. Of a body, items are decoded together, all else by itself: who changes what it gave for
+    a page or a detail changes nothing for what is in there.
 
     Args:
         data: The whole body as it came, or decoded data.
@@ -75,7 +75,16 @@ class Source:
         from_cache: Whether it took no request of its own.
     """
 
-    __slots__ = ("_data", "_list", "_parts", "_texts", "from_cache", "request_id", "retrieved_at")
+    __slots__ = (
+        "_data",
+        "_is_sound",
+        "_list",
+        "_parts",
+        "_texts",
+        "from_cache",
+        "request_id",
+        "retrieved_at",
+    )
 
     def __init__(
         self,
@@ -87,6 +96,7 @@ class Source:
         from_cache: bool = False,
     ) -> None:
         self._data = data
+        self._is_sound = isinstance(data, bytes)  # till its texts can't be told
         self._list = items
         self._parts: dict[int | str, Any] = {}
         self._texts: list[msgspec.Raw] | None = None
@@ -119,11 +129,11 @@ class Source:
 
     def text(self, place: int | str) -> str:
         """The same as JSON, letter for letter where its bytes are there."""
-        if isinstance(self._data, bytes):
+        if self._is_sound:
             try:
                 return str(self._bytes(self._data, place), "utf-8")
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                pass
+                self._is_sound = False  # or each item would try again, with the whole body
         part = self.part(place)
         try:
             return msgspec.json.encode(part).decode()
@@ -143,7 +153,6 @@ class Source:
 
 
 WHOLE = ""
-_BY_HAND = (Source({}), WHOLE)
 
 
 class Received:
@@ -164,7 +173,7 @@ class Received:
 
     @property
     def raw_json(self) -> str:
-        """The same as JSON text, letter for letter if it was received."""
+        """The same as JSON text: letter for letter, but of a copy, or with half an emoji in it."""
         source, place = _origin_of(self)
         return source.text(place)
 
@@ -204,8 +213,8 @@ def _origin_of(received: Received) -> tuple[Source, int | str]:
     """What a model was made from, and its place there."""
     try:
         return received._origin  # noqa: SLF001
-    except AttributeError:
-        return _BY_HAND
+    except AttributeError:  # made by hand
+        return Source({}), WHOLE
 
 
 def _rebuild(

@@ -168,14 +168,8 @@ class CrawlFile:
             for found in find_pages([db], selection):
                 query = found.source.query
                 for position, text in found.items:
-                    yield Record(
-                        query=query,
-                        page=found.number,
-                        position=position,
-                        item=from_json(query.item, text),
-                        request_id=found.request_id,
-                        retrieved_at=found.retrieved_at,
-                    )
+                    item, at = from_json(query.item, text), found.retrieved_at
+                    yield Record(query, found.number, position, item, found.request_id, at)
 
     def export(
         self,

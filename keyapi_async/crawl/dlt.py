@@ -22,8 +22,8 @@ from keyapi_async.queries import ENDPOINTS
 
 from .columns import column_types, fields, known_names
 from .database import Database, parsing, reading
-from .exports.rows import decode_rows, describe_list, describe_page, read_rows
-from .exports.selection import FoundPage, Selection, find_lists, find_snapshots, read_endpoints
+from .exports.rows import decode_columns, describe_list, describe_page, read_rows
+from .exports.selection import Selection, find_lists, find_snapshots, read_endpoints
 from .plan import query_json
 from .views import COMPLETE
 
@@ -135,14 +135,16 @@ def _rows(
         if str(found.id // _BLOCK) in blocks:
             of_list = {**describe_list(found), "query": query_json(found.query)}
             for page in read_rows(db, found, selection):
-                yield list(_page(endpoint, {**of_list, **describe_page(page)}, page))
-
-
-def _page(endpoint: str, head: dict[str, Any], page: FoundPage[bytes]) -> Iterator[dict[str, Any]]:
-    rows = decode_rows(page.items)
-    for position, extra, item in zip(rows.position, rows.extra, rows.item, strict=True):
-        place = {"position": position, "place": page.place(position)}
-        yield _row(endpoint, item, {**head, **place, "extra": extra})
+                head, columns = {**of_list, **describe_page(page)}, decode_columns(page.items)
+                each = zip(columns.position, columns.extra, columns.item, strict=True)
+                yield [
+                    _row(
+                        endpoint,
+                        item,
+                        {**head, "position": at, "place": page.place(at), "extra": rest},
+                    )
+                    for at, rest, item in each
+                ]
 
 
 _NULL: Final = msgspec.Raw(b"null")

@@ -137,9 +137,9 @@ class Batch:
 
     def records(self) -> Iterator[Record[Any]]:
         """Its items, each with its place."""
-        query, page, answer = self.job.query, self.page, (self.request_id, self.retrieved_at)
+        query, page, request_id, at = self.job.query, self.page, self.request_id, self.retrieved_at
         for item in self.items:
-            yield Record(query, page, position_of(item), item, *answer)
+            yield Record(query, page, position_of(item), item, request_id, at)
 
     def details(self) -> Iterator[tuple[int, DetailQuery[Any]]]:
         """The queries for the details of its items, each with its item's place in the list."""

@@ -24,8 +24,8 @@ GATHER: Final = 0.05
 The pace doesn't suffer: there are enough lists for answers that take much longer.
 """
 
-COMPANY: Final = 2
-"""A transaction begins when one in so many of the lists in hand waits for it."""
+FEW: Final = 2
+"""A transaction begins when, but for so many, half of the lists in hand wait for it."""
 
 HEARTBEAT: Final = 0.1
 """Seconds between two checks for usage to store though no answer came."""
@@ -40,8 +40,8 @@ class FileSink:
     """Stores outcomes in the file, and reads the jobs from it.
 
     SQLite works in a thread of its own. Outcomes share a transaction: those that arrive while it
-    commits the last ones, or close together. Most lists fetch while some are being stored, so that
-    neither the network nor the core waits.
+    commits the last ones, or close together. Some lists fetch while others are being stored, so
+    that neither the network nor the core waits.
 
     Args:
         store: The store of this run.
@@ -98,7 +98,7 @@ class FileSink:
         return await loop.run_in_executor(self._thread, function, *args)
 
     def _wake(self) -> None:
-        if len(self._waiting) * COMPANY >= self._in_hand:
+        if len(self._waiting) + FEW >= self._in_hand / 2:
             self._enough.set()
         if self._writer is None:
             self._writer = asyncio.create_task(self._write())

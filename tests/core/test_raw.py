@@ -144,3 +144,8 @@ def test_changing_what_a_detail_was_made_of_changes_nothing_for_its_sound() -> N
     detail = read_body("music_detail", b'{"code": 0, "data": {"sound": {"clip_id": "1"}}}')
     detail.raw.clear()
     assert detail.sound.raw == {"clip_id": "1"}
+
+
+def test_changing_what_a_model_made_by_hand_was_made_of_changes_nothing() -> None:
+    Video(item_id="1").raw["note"] = 1
+    assert (Video(item_id="2").raw, Video(item_id="2").extra) == ({}, {})

@@ -8,7 +8,7 @@ from typing import Final
 
 from attrs import frozen
 
-from .selection import FoundList, FoundPage, Items
+from .selection import FoundList, FoundPage, ItemsT
 
 _STEP: Final = 1000
 """Items between two reports."""
@@ -41,7 +41,7 @@ class Meter:
         self._items = self._told = self._taken = 0
         self._incomplete = 0
 
-    def count(self, pages: Iterable[FoundPage[Items]]) -> Iterator[FoundPage[Items]]:
+    def count(self, pages: Iterable[FoundPage[ItemsT]]) -> Iterator[FoundPage[ItemsT]]:
         """Count the pages that pass."""
         last: FoundList | None = None
         for page in pages:

@@ -29,18 +29,18 @@ from .selection import (
 )
 
 
-class Rows(msgspec.Struct):
-    """Rows of a table, column by column, without what holds for the whole page."""
+class Columns(msgspec.Struct):
+    """Items of a page column by column, without what holds for the whole page."""
 
     position: list[int]
     extra: list[str | None]
     item: list[msgspec.Raw]
 
 
-decode_rows: Final = msgspec.json.Decoder(Rows).decode
+decode_columns: Final = msgspec.json.Decoder(Columns).decode
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _LONG: Final = LONGEST_LINE // 2
-"""Of more bytes than this, the rows of a page are lines of their own."""
+"""With a page of more bytes than this, each item of the list is a line of its own."""
 
 # Without `|| ''`, what is unknown would be an object in the array, not its text.
 _ROWS: Final = """
@@ -68,9 +68,9 @@ def find_rows(dbs: Iterable[Database], selection: Selection) -> Iterator[FoundPa
 
 
 def read_rows(db: Database, found: FoundList, selection: Selection) -> Iterator[FoundPage[bytes]]:
-    """What is selected of one list: the JSON of `Rows`.
+    """What is selected of one list: the JSON of `Columns`.
 
-    Items that are long, or have to be repaired, come as pages of one.
+    Where a page is long, or has to be repaired, all items of the list come as pages of one.
 
     Raises:
         StoreError: An item is damaged.
@@ -156,7 +156,7 @@ def _has_lone_surrogate(rows: bytes) -> bool:
     """Whether there is half of an emoji, which no table takes; msgspec doesn't either."""
     if _SURROGATE.search(rows):
         try:
-            decode_rows(rows)
+            decode_columns(rows)
         except (msgspec.MsgspecError, RecursionError):
             return True
     return False

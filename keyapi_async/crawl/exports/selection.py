@@ -18,7 +18,7 @@ from keyapi_async.errors import ParameterError
 from keyapi_async.queries import ENDPOINTS, ListQuery, Query
 
 SnapshotChoice: TypeAlias = int | Literal["latest", "all"]
-Items = TypeVar("Items")
+ItemsT = TypeVar("ItemsT")
 Texts: TypeAlias = list[tuple[int, str]]
 """Of each item its position on its page, from 1, and its JSON."""
 
@@ -26,7 +26,8 @@ _LISTS: Final = """
 SELECT l.id, q.endpoint, q.params, l.snapshot, {complete} FROM lists l
 JOIN queries q ON q.id = l.query WHERE {where} ORDER BY l.id
 """
-# List by list: nothing larger than one list is ever sorted. Aggregates take items in their order.
+# List by list: nothing larger than one list is ever sorted. The inner query, and the join that
+# keeps its order, are for aggregates: they take the items of a page in the order they were stored.
 _ITEMS: Final = """
 SELECT p.page, p.retrieved_at, p.request_id, {columns}
 FROM (SELECT id, page FROM items WHERE list = ? ORDER BY id) AS of_list
@@ -108,7 +109,7 @@ class FoundList:
 
 
 @frozen(kw_only=True)
-class FoundPage(Generic[Items]):
+class FoundPage(Generic[ItemsT]):
     """Items of one answer, as far as they are selected.
 
     Attributes:
@@ -125,7 +126,7 @@ class FoundPage(Generic[Items]):
     retrieved_at: float
     request_id: str | None
     count: int
-    items: Items
+    items: ItemsT
 
     def place(self, position: int) -> int | None:
         """The place within the whole list; None for a detail, which stands in no list."""
@@ -242,7 +243,7 @@ def select_items(
     return db.rows(sql, found.id, selection.since, selection.until)
 
 
-def make_page(found: FoundList, row: Any, count: int, items: Items) -> FoundPage[Items]:
+def make_page(found: FoundList, row: Any, count: int, items: ItemsT) -> FoundPage[ItemsT]:
     """A page of a list, of what its row begins with."""
     number, retrieved_at, request_id, *_ = row
     if not (
