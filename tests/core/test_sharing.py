@@ -34,7 +34,7 @@ async def call(client: KeyAPIClient, times: int) -> list[Any]:
 
 
 @pytest.mark.parametrize(("qps", "window"), [(10, "sliding"), (50, "sliding"), (10, "leaky")])
-@pytest.mark.parametrize("clients", [2, 4])
+@pytest.mark.parametrize("clients", [2, pytest.param(4, marks=pytest.mark.slow)])
 async def test_all_together_use_the_limit_and_nobody_is_refused(
     share: str, qps: float, window: str, clients: int
 ) -> None:

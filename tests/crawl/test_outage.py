@@ -84,7 +84,7 @@ async def go_down(switch: Switch, fault: Fault | None, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("kind", DOWN)
-@pytest.mark.parametrize("concurrency", [1, 8])
+@pytest.mark.parametrize("concurrency", [1, pytest.param(8, marks=pytest.mark.slow)])
 async def test_a_crawl_waits_for_a_server_that_is_down(
     kind: str, concurrency: int, file: Path
 ) -> None:

@@ -36,7 +36,7 @@ some_list = st.one_of(
 ).map(lambda each: (each[0], {**each[1], **each[2]}))
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("endpoint", "query"),
     [
