@@ -36,16 +36,16 @@ def json_lines(pages: Iterable[FoundPage[Texts]]) -> Iterator[str]:
     for page in pages:
         if page.source is not of_list:
             of_list, before = page.source, dump(_describe_list(page.source))[:-1]
+        offset = page.place(0)
         answer = {"retrieved_at": format_time(page.retrieved_at), "request_id": page.request_id}
         for position, text in page.items:
-            place = page.place(position)
+            place = "null" if offset is None else offset + position
             fields = _fields(page, text)
             whole = _object(_rename(fields)) if PLACE_KEY in fields else text
             comma = "," if fields else ""
             yield (
                 f'{_one_line(whole)[:-1]}{comma}"{PLACE_KEY}":{before},"page":{page.number},'
-                f'"position":{position},"place":{"null" if place is None else place},'
-                f"{dump(answer)[1:]}}}\n"
+                f'"position":{position},"place":{place},{dump(answer)[1:]}}}\n'
             )
 
 
