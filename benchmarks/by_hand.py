@@ -106,8 +106,7 @@ async def _saturate() -> Table:
             wanted = used + _waited() - before
             stats = server.stats()
         name = f"{kind.name}, {lists} lists" + (f", {qps:g}/s" if qps < math.inf else "")
-        rate = (stats.requests - 1) / stats.seconds
-        rows.append((name, rate, 100 * used / seconds, 100 * wanted / seconds))
+        rows.append((name, stats.rate, 100 * used / seconds, 100 * wanted / seconds))
     return Table(
         "fast_crawl",
         "A crawl into a file without a pace, and with one that is hard to reach: what limits it",

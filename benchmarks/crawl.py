@@ -73,7 +73,7 @@ async def _measure(way: str) -> dict[str, float]:
         )
         output, _ = await process.communicate()
         stats = server.stats()
-        share = (stats.requests - 1) / stats.seconds / QPS
+        share = stats.rate / QPS
         return {
             **json.loads(output),
             "requests": stats.requests,

@@ -45,6 +45,11 @@ class Stats:
     seconds: float
     most: int
 
+    @property
+    def rate(self) -> float:
+        """Requests a second, from the first to the last."""
+        return (self.requests - 1) / self.seconds
+
 
 @frozen
 class Server:
