@@ -17,9 +17,6 @@ pytestmark = [
 REDIS = pytest.param(
     "redis", marks=pytest.mark.skipif(find_redis() is None, reason="redis-server is not installed")
 )
-LEAST = 0.9
-"""Share of the limit: the benchmark, which has the cores for itself, holds 0.94."""
-
 KINDS = pytest.mark.parametrize("kind", ["file", REDIS])
 
 
@@ -31,7 +28,7 @@ async def test_the_limit_is_used_by_all_alike_and_nobody_is_refused(
 ) -> None:
     outcome = await measure(Cell(kind=kind, processes=processes, rate=rate, seconds=6))
     assert (outcome.refused, outcome.errors) == (0, {})
-    assert outcome.share >= LEAST
+    assert outcome.share >= 0.94
     assert outcome.least >= 0.5
 
 
@@ -39,14 +36,14 @@ async def test_the_limit_is_used_by_all_alike_and_nobody_is_refused(
 async def test_one_that_is_killed_costs_its_slot_at_most(kind: str) -> None:
     outcome = await measure(Cell(kind=kind, processes=3, event="kill", seconds=6))
     assert (outcome.refused, outcome.errors) == (0, {})
-    assert outcome.share >= LEAST - 1 / (6 * 20)
+    assert outcome.share >= 0.94 - 1 / (6 * 20)
 
 
 @pytest.mark.parametrize("kind", [REDIS])
 async def test_redis_may_be_restarted(kind: str) -> None:
     outcome = await measure(Cell(kind=kind, event="restart", seconds=8))
     assert (outcome.refused, outcome.errors) == (0, {})
-    assert outcome.share >= LEAST - 2.6 / 8  # a second without Redis, and the backoff of calls
+    assert outcome.share >= 0.94 - 2.6 / 8  # a second without Redis, and the backoff of calls
     assert outcome.least >= 0.5
 
 
