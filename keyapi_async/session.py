@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
 
@@ -38,6 +38,8 @@ from .usage import RequestEvent, Usage
 logger = logging.getLogger("keyapi_async")
 
 _Outcome: TypeAlias = Answer[Any] | KeyAPIError
+
+_quote = lru_cache(maxsize=1024)(partial(quote, safe=""))  # the same few values, over and over
 
 
 @frozen(kw_only=True)
@@ -126,7 +128,8 @@ class Session:
             return await self._send(call)
         answer = await cache.answer(call.query, partial(self._send, call), self.options)
         if answer.from_cache:
-            self._count("cache_hits", 1)
+            for usage in self.usages:
+                usage.cache_hits += 1
         return answer
 
     async def _send(self, call: Call) -> Answer[Any]:
@@ -138,7 +141,7 @@ class Session:
             raise
 
     async def _retry(self, call: Call) -> Answer[Any]:
-        query = "&".join(f"{name}={quote(text, safe='')}" for name, text in call.params.items())
+        query = "&".join([f"{name}={_quote(text)}" for name, text in call.params.items()])
         path_and_query = f"{call.query.path}?{query}"
         wait = 0.0
         while True:
@@ -164,7 +167,8 @@ class Session:
         """Wait until the attempt may be sent, its credits reserved; tells for how long."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        self._count("waiting", 1)
+        for usage in self.usages:
+            usage.waiting += 1
         try:
             while True:
                 slot = await self.pool.acquire(call, wait, self.options.priority, self.budgets)
@@ -173,7 +177,8 @@ class Session:
                 await self.pool.pacer.give_back(slot)
                 wait = 0.0
         finally:
-            self._count("waiting", -1)
+            for usage in self.usages:
+                usage.waiting -= 1
 
     async def _attempt(
         self, call: Call, path_and_query: str, slot: Slot, queued: float
@@ -182,7 +187,8 @@ class Session:
         call.attempts += 1
         attempt = Attempt(self.pool.transport)
         is_free = False
-        self._count("in_flight", 1)
+        for usage in self.usages:
+            usage.in_flight += 1
         try:
             received = await attempt.send(path_and_query, self.options.timeout)
             outcome = self._decode(call, received)
@@ -191,7 +197,8 @@ class Session:
             is_free = self._settle(call, None, sent=attempt.sent)
             raise
         finally:
-            self._count("in_flight", -1)
+            for usage in self.usages:
+                usage.in_flight -= 1
             await self.pool.pacer.release(slot, free=is_free)
         elapsed = asyncio.get_running_loop().time() - slot.at
         self._tell(call, "attempt", outcome, elapsed=elapsed, queued=queued)
@@ -208,10 +215,6 @@ class Session:
 
     # -- credits -------------------------------------------------------------------------------
 
-    def _count(self, name: str, by: int) -> None:
-        for usage in self.usages:
-            setattr(usage, name, getattr(usage, name) + by)
-
     def _reserve(self) -> bool:
         """Put the price of an attempt at risk, if every budget has room for it."""
         for number, budget in enumerate(self.budgets):
@@ -219,7 +222,8 @@ class Session:
                 for other in self.budgets[:number]:
                     other.settle(free=True)
                 return False
-        self._count("credits_at_risk", CREDITS_PER_REQUEST)
+        for usage in self.usages:
+            usage.credits_at_risk += CREDITS_PER_REQUEST
         return True
 
     def _settle(self, call: Call, outcome: _Outcome | None, *, sent: bool) -> bool:
@@ -228,17 +232,17 @@ class Session:
         Returns:
             Whether it is free.
         """
-        self._count("requests", sent)
-        self._count("retries", sent and call.attempts > 1)
         is_paid = isinstance(outcome, Answer)
         is_free = not is_paid and (
             not sent or (isinstance(outcome, KeyAPIError) and not outcome.maybe_billed)
         )
-        if is_paid:
-            self._count("credits_spent", CREDITS_PER_REQUEST)
-        if is_paid or is_free:
-            self._count("credits_at_risk", -CREDITS_PER_REQUEST)
-        else:
+        is_settled = is_paid or is_free
+        for usage in self.usages:
+            usage.requests += sent
+            usage.retries += sent and call.attempts > 1
+            usage.credits_spent += CREDITS_PER_REQUEST * is_paid
+            usage.credits_at_risk -= CREDITS_PER_REQUEST * is_settled
+        if not is_settled:
             call.maybe_billed = True
         for budget in self.budgets:
             budget.settle(free=is_free)
@@ -253,7 +257,8 @@ class Session:
             case Answer():
                 pool.retry_budget.refund()
             case RateLimitError():
-                self._count("rate_limited", 1)
+                for usage in self.usages:
+                    usage.rate_limited += 1
                 pause = await pool.pause(call, outcome, slot)
                 if pause is not None:
                     logger.warning(
@@ -266,10 +271,11 @@ class Session:
                 pool.end_waiting(outcome, path=call.query.path)
             case _:
                 pass
+        pace = pool.pacer.pace
         for usage in self.usages:
-            usage.pace = pool.pacer.pace
-        if pool.pacer.pace != pool.last_pace:
-            pool.last_pace = pool.pacer.pace
+            usage.pace = pace
+        if pace != pool.last_pace:
+            pool.last_pace = pace
             self._tell(call, "pace", outcome)
 
     def _retry_in(self, call: Call, error: KeyAPIError) -> float | None:
