@@ -238,14 +238,16 @@ class Pager(Generic[ItemT]):
     def _unread(self) -> Iterator[ItemT]:
         """What of the page is to be yielded; the state moves on with each item."""
         items = self._page.items if self._page is not None else ()
-        while self._offset < len(items) and self._items_left > 0:
-            item = items[self._offset]
+        seen, id_of, dedupe = self._seen, self._id, self._dedupe
+        for item in items[self._offset :]:
+            if self._items_left <= 0:
+                return
             self._offset += 1
-            key = self._id(item)
-            if self._dedupe and key in self._seen:
+            key = id_of(item)
+            if dedupe and key in seen:
                 self.duplicates += self._offset > self._yielded_before
                 continue
-            self._seen[key] = None
+            seen[key] = None
             self._items_left -= 1
             yield item
 
@@ -315,7 +317,7 @@ class Pager(Generic[ItemT]):
 
     def _look_ahead(self, page: Page[ItemT]) -> None:
         """Start fetching the pages that will surely be wanted, as far as `total` is right."""
-        if not page.has_more or page.total is None:
+        if not self._prefetch or not page.has_more or page.total is None:
             return
         limit = self._query.limit
         wanted = max(self._items_left - (len(page.items) - self._offset), 0)

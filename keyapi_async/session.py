@@ -125,7 +125,7 @@ class Session:
     async def _answer(self, call: Call) -> Answer[Any]:
         cache = self.options.cache
         if cache is None:
-            return await self._send(call)
+            return await self._retry(call)
         answer = await cache.answer(call.query, partial(self._send, call), self.options)
         if answer.from_cache:
             for usage in self.usages:
