@@ -21,7 +21,13 @@ from uuid import uuid4
 import attrs
 
 from .budget import CREDITS_PER_REQUEST, CreditBudget
-from .errors import ConfigurationError, CreditBudgetError, ShareError, excerpt
+from .errors import (
+    ClientClosedError,
+    ConfigurationError,
+    CreditBudgetError,
+    ShareError,
+    excerpt,
+)
 from .guard import Guard, Refusal
 from .pacing import Slot, catch_up
 from .shared_state import Claim, Reply, Store
@@ -123,6 +129,7 @@ class SharedPace:
         """Reserve a slot, and wait for it; None in a pause.
 
         Raises:
+            ClientClosedError: It was closed meanwhile.
             CreditBudgetError: The joint budget is spent.
             ShareError: The store can't be used.
         """
@@ -144,6 +151,8 @@ class SharedPace:
                 await self._wait_for_room(reply)
         await asyncio.sleep(self._next.at - loop.time())
         slot, self._next = self._next, None
+        if slot is None:  # `close` gave it back: some clients of Redis swallow a cancellation
+            raise ClientClosedError("the client was closed")
         if slot.reservation is not None:
             self._under_way.add(slot.reservation)
         return attrs.evolve(slot, at=loop.time())

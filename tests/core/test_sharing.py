@@ -14,11 +14,17 @@ from typing import Any
 
 import pytest
 
-from keyapi_async import DeadlineError, KeyAPIClient, RateLimitError, RetryPolicy
+from keyapi_async import (
+    ClientClosedError,
+    DeadlineError,
+    KeyAPIClient,
+    RateLimitError,
+    RetryPolicy,
+)
 from keyapi_async.sandbox import Fault, Sandbox
 from keyapi_async.shared_state import HOLD
 from tests.core.calls import Events, failing, lasting, outcomes
-from tests.core.shares import drive, sharing
+from tests.core.shares import drive, pace_of, sharing
 from tests.core.test_pacing import arrivals, keep_calling, most_within
 
 
@@ -229,6 +235,17 @@ async def test_closing_ends_those_who_wait_for_a_slot(share: str) -> None:
             found = await outcomes(list(calls))
         assert Counter(type(one).__name__ for one in found) == {"Page": 1, "ClientClosedError": 4}
         assert len(sandbox.requests) == 1
+
+
+async def test_closing_ends_who_swallowed_the_cancellation(share: str) -> None:
+    async with sharing(share, {}, {"qps": 0.1}) as (_, client):
+        pace = pace_of(client)
+        await pace.acquire()
+        waiting = asyncio.create_task(pace.acquire())
+        await asyncio.sleep(1)
+        await pace.close()
+        with pytest.raises(ClientClosedError, match="was closed"):
+            await waiting
 
 
 async def test_a_pace_that_is_cut_is_logged_and_told_once(
