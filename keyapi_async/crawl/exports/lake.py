@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -37,7 +38,8 @@ def write_lake(
     """Write a file for each crawl's file, endpoint and snapshot, unless it is there.
 
     Each is `ENDPOINT/day=YYYY-MM-DD/NAME.parquet`, where the name is made of the crawl's file and
-    the number of the snapshot. Those of other crawls' files are left alone.
+    the number of the snapshot. Those of other crawls' files are left alone, and those of snapshots
+    of which nothing is selected.
 
     Args:
         dbs: The crawls' files.
@@ -56,14 +58,19 @@ def write_lake(
     with open_duckdb(folder, check) as connection:
         for db in dbs:
             for target, chosen, state in _partitions(db, folder, selection):
-                if target.exists() and read_metadata(connection, target, _KEY) == state:
+                is_there = target.exists()
+                if is_there and read_metadata(connection, target, _KEY) == state:
                     continue
                 (endpoint,) = chosen.endpoints
+                rows = find_rows([db], chosen)
+                first = next(rows, None)
+                if first is None and is_there:  # older than `since`, perhaps: it stays
+                    continue
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with PartFile(target, hidden=True) as file:
                     # The day is in the folder's name; some readers refuse to have it twice.
                     query = partial(select, endpoint, without="day")
-                    pages = meter.count(find_rows([db], chosen))
+                    pages = meter.count(itertools.chain([first] if first else [], rows))
                     write_parquet(
                         connection, query, pages, file.part, f"{_KEY}: {quote_text(state)}"
                     )

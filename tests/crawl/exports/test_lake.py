@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from keyapi_async.crawl import CrawlFile, Selection, StoreError, export_files
-from tests.crawl.stored_crawls import ALL, COUNTS, change, put, query, write_crawl
+from tests.crawl.stored_crawls import ALL, BEGUN, COUNTS, DAY, change, put, query, write_crawl
 
 
 @pytest.fixture
@@ -70,6 +70,19 @@ def test_another_selection_takes_the_place_of_the_first(crawled: Path, tmp_path:
     assert count(tmp_path, "hashtags") == [("2026-02-03", 120), ("2026-02-04", 60)]
     (one,) = file.export(tmp_path)
     assert one.items == 120
+
+
+def test_a_day_of_which_nothing_is_selected_stays(crawled: Path, tmp_path: Path) -> None:
+    file = CrawlFile(crawled)
+    file.export(tmp_path)
+    before = files(tmp_path)
+    written = file.export(tmp_path, Selection(endpoints="hashtags", since=BEGUN + 2 * DAY))
+    assert [(one.items, one.path.parent.name) for one in written] == [(120, "day=2026-02-04")]
+    assert count(tmp_path, "hashtags") == [("2026-02-03", 120), ("2026-02-04", 120)]
+    after = files(tmp_path)
+    assert [name for name in before if after[name] != before[name]] == [
+        str(written[0].path.relative_to(tmp_path))
+    ]
 
 
 def test_a_file_that_was_moved_or_is_named_twice_counts_once(crawled: Path, tmp_path: Path) -> None:
