@@ -179,7 +179,7 @@ class Ours:
                 received = await Attempt(transport).send(f"{query.path}?{params}", 30)
                 assert isinstance(received, Response)
                 page = page_from(decode(received, query.shape), query)
-                for _ in page.items:
+                for _item in page.items:
                     found += 1
                 query, has_more = attrs.evolve(query, page=query.page + 1), page.has_more
             return found

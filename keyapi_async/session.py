@@ -39,7 +39,7 @@ logger = logging.getLogger("keyapi_async")
 
 _Outcome: TypeAlias = Answer[Any] | KeyAPIError
 
-_quote = lru_cache(maxsize=1024)(partial(quote, safe=""))  # the same few values, over and over
+_quote = lru_cache(maxsize=1024)(partial(quote, safe=""))  # a crawl's lists have few values
 
 
 @frozen(kw_only=True)
