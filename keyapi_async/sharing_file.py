@@ -83,7 +83,10 @@ class FileStore:
         with self._step() as db:
             self._delete(db, claim.returned)
             state, now = self._state(db), self._clock()
+            was_ahead = state.seen > now
             reply = state.ask(now, claim)
+            if was_ahead:
+                self._set_back(db, now, now + reply.wait)
             if claim.per:
                 reply = self._look_at_budgets(db, now, claim, reply)
             if not reply.pause and reply.room_in is None:
@@ -93,6 +96,17 @@ class FileStore:
                     db.execute("INSERT INTO spent VALUES (?, ?, ?)", row)
             self._keep(db, state)
         return reply
+
+    def _set_back(self, db: sqlite3.Connection, now: float, next_slot: float) -> None:
+        """The clock was ahead: nothing is spent after the next slot, or binds for longer."""
+        db.execute(
+            "UPDATE spent SET at = :latest WHERE share = :share AND at > :latest",
+            {"share": self._name, "latest": next_slot},
+        )
+        db.execute(
+            "UPDATE budgets SET seen = min(seen, ?), until = min(until, ?) WHERE share = ?",
+            (now, next_slot + HOLD, self._name),
+        )
 
     def _look_at_budgets(
         self, db: sqlite3.Connection, now: float, claim: Claim, reply: Reply

@@ -49,7 +49,8 @@ local last_slot, next_slot, seen, ceiling, ceiling_until =
   read(KEYS[1], 'last_slot', 'next_slot', 'seen', 'ceiling', 'ceiling_until')
 local paused_until, cut, changed_at, quiet =
   read(KEYS[2], 'paused_until', 'cut', 'changed_at', 'quiet')
-if seen > now then -- the clock was set back
+local was_ahead = seen > now
+if was_ahead then -- the clock was set back
   local back = seen - now
   last_slot, next_slot, ceiling_until = last_slot - back, next_slot - back, ceiling_until - back
   paused_until, changed_at = paused_until - back, changed_at - back
@@ -65,6 +66,18 @@ local wait, pause = math.max(next_slot - now, 0), math.max(paused_until - now, 0
 local is_first = last_slot < paused_until and 1 or 0
 local quiet_for = now - math.max(changed_at, paused_until)
 local may_climb = pace < ceiling and quiet_for >= (quiet > 0 and quiet or {QUIET}) and 1 or 0
+
+if was_ahead then -- nothing is spent after the next slot, or binding for longer than from there
+  local latest, budgets = now + wait, redis.call('HGETALL', KEYS[4])
+  for _, one in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '(' .. text(latest), '+inf')) do
+    redis.call('ZADD', KEYS[3], text(latest), one)
+  end
+  for i = 1, #budgets, 2 do
+    local since, till = string.match(budgets[i + 1], '(%S+) (%S+)')
+    redis.call('HSET', KEYS[4], budgets[i], text(math.min(tonumber(since), now)) .. ' ' ..
+      text(math.min(tonumber(till), latest + {HOLD})))
+  end
+end
 
 local remaining, room_in, longest = '', '', 0
 if per > 0 then

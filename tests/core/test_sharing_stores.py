@@ -179,6 +179,24 @@ async def test_what_is_left_of_a_budget_that_others_have_passed_is_none(
     assert (await store.reserve(attrs.evolve(poor, reservation="again"))).remaining == 0
 
 
+async def test_what_a_clock_that_was_ahead_has_spent_leaves_the_window(
+    timed: tuple[Any, Clock],
+) -> None:
+    store, clock = timed
+    poor, rich = Claim(qps=10, credits=2, per=90), Claim(qps=10, credits=100, per=90)
+    clock.now += 1e6
+    await store.reserve(attrs.evolve(poor, reservation="ahead"))
+    clock.now -= 1e6
+    reply = await store.reserve(attrs.evolve(rich, reservation="bound"))
+    assert (reply.remaining, reply.room_in) == (0, pytest.approx(90, abs=0.2))
+    clock.now += HOLD + 1
+    assert (await store.reserve(attrs.evolve(rich, reservation="free"))).room_in is None
+    clock.now += 30
+    assert (await store.reserve(attrs.evolve(poor, reservation="again"))).remaining == 0
+    clock.now += 91
+    assert (await store.reserve(attrs.evolve(poor, reservation="once more"))).room_in is None
+
+
 async def test_without_a_given_clock_they_take_a_real_one(
     tmp_path: Path, running_redis: RedisServer
 ) -> None:
