@@ -154,7 +154,9 @@ def _parse(pages: Iterable[FoundPage[Texts]]) -> None:
 
 def _has_lone_surrogate(rows: bytes) -> bool:
     """Whether there is half of an emoji, which no table takes; msgspec doesn't either."""
-    if _SURROGATE.search(rows):
+    # Most items have no escape at all. What is unknown of them stands before, as text in the text.
+    is_escaped = rows.find(b"\\", rows.find(b',"item":[')) >= 0
+    if is_escaped and _SURROGATE.search(rows):
         try:
             decode_columns(rows)
         except (msgspec.MsgspecError, RecursionError):
