@@ -5,12 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import selectors
+import signal
 from typing import Any
 
 import pytest
 
 for name in [name for name in os.environ if name.startswith("KEYAPI_")]:
     del os.environ[name]
+
+# Under `nohup`, or behind a script's `&`, signals are ignored, here and in what tests start.
+for number in {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGINT)}:
+    if signal.getsignal(number) == signal.SIG_IGN:
+        ours = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, ours)
 
 GRACE = 0.0005
 """Real seconds to wait for the kernel to bring what is under way on the loopback interface."""
