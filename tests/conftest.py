@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from keyapi_async.cli.signals import SIGNALS
+
 for name in [name for name in os.environ if name.startswith("KEYAPI_")]:
     del os.environ[name]
 
 # Under `nohup`, or behind a script's `&`, signals are ignored, here and in what tests start.
-for number in {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGINT)}:
+for number in SIGNALS:
     if signal.getsignal(number) == signal.SIG_IGN:
         ours = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
         signal.signal(number, ours)
