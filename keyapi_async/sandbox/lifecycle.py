@@ -34,9 +34,13 @@ async def serve(
         address: tuple[str, int] = runner.addresses[0][:2]
         yield address
     finally:
+        # asyncio loses a connection, open, if its server closes between accepting it and making
+        # its transport. A timer is served after sockets are, and this goes on a turn later: when
+        # what was accepted has its transport, and before any more is accepted.
+        await asyncio.sleep(1e-9)
         for site in runner.sites:
             await site.stop()
-        for _ in range(5):  # what was accepted just now is a connection by then
+        for _ in range(5):  # a transport of just now is a connection by then
             await asyncio.sleep(0)
         # A graceful shutdown would wait for stalled requests.
         for connection in server.connections:

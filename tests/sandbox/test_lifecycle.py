@@ -47,6 +47,18 @@ async def test_closing_cuts_what_is_stalled() -> None:
             await Http(session, sandbox).send()
 
 
+@pytest.mark.parametrize("turns", range(5))
+async def test_what_connects_at_the_last_moment_is_closed_too(turns: int) -> None:
+    async with Sandbox() as sandbox:
+        host, port = sandbox.url.removeprefix("http://").split(":")
+        connections = [socket.create_connection((host, int(port)), timeout=5) for _ in range(3)]
+        for _ in range(turns):  # of the loop: accepted or not, with a transport or without
+            await asyncio.sleep(0)
+    for connection in connections:
+        with connection:
+            assert connection.recv(1) == b""
+
+
 async def test_idle_connections_are_closed() -> None:
     async with open_http(keepalive=0.01) as http:
         host, port = http.sandbox.url.removeprefix("http://").split(":")
