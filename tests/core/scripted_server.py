@@ -128,5 +128,6 @@ async def scripted(
     async with server:
         yield served
         await asyncio.sleep(1e-9)  # as the sandbox does, for what was accepted just now
+        server.close()
         await served.stop()
     await no_task_left()
