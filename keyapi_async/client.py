@@ -286,8 +286,13 @@ def _hook_problem(limiter: object, session: object, trace_configs: object, on_ev
         return f"limiter must work with `async with`, not {excerpt(limiter)}"
     if on_event is not None and (not callable(on_event) or iscoroutinefunction(on_event)):
         return f"on_event must be a plain function (not a coroutine's), not {excerpt(on_event)}"
-    if session is not None and trace_configs:
-        return "trace_configs goes with the client's own session: give it to yours instead"
+    if session is not None:
+        import aiohttp  # noqa: PLC0415 - whoever has a session has loaded it
+
+        if not isinstance(session, aiohttp.ClientSession):
+            return f"session must be an aiohttp.ClientSession, not {excerpt(session)}"
+        if trace_configs:
+            return "trace_configs goes with the client's own session: give it to yours instead"
     return ""
 
 

@@ -284,6 +284,10 @@ def test_retry_must_be_a_policy(retry: Any) -> None:
     assert refusal(retry=retry) == f"retry must be a RetryPolicy, not {retry!r}"
 
 
+def test_a_session_must_be_one_of_aiohttp() -> None:
+    assert refusal(session=3) == "session must be an aiohttp.ClientSession, not 3"
+
+
 async def test_trace_configs_cannot_go_with_a_borrowed_session() -> None:
     async with aiohttp.ClientSession() as session:
         assert refusal(session=session, trace_configs=[aiohttp.TraceConfig()]) == (

@@ -70,7 +70,8 @@ class Selection:
         complete_only: Only those of lists that are complete.
 
     Raises:
-        ParameterError: There is no such endpoint, or that can be no snapshot.
+        ParameterError: There is no such endpoint, that can be no snapshot, or `until` isn't after
+            `since`.
     """
 
     endpoints: tuple[str, ...] = field(default=(), converter=_endpoints)
@@ -80,6 +81,11 @@ class Selection:
     until: float | None = None
     snapshot: SnapshotChoice | None = field(default=None, converter=_snapshot)
     complete_only: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        """Check what can be checked only together."""
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise ParameterError("until", self.until, f"later than since ({self.since:.15g})")
 
     def lists(self, snapshots: Iterable[StoredSnapshot]) -> tuple[str, list[object]]:
         """Which lists of some snapshots: an SQL condition and its values."""
