@@ -119,6 +119,8 @@ class Database:
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
+        self._place = path.resolve()
+        self._file = path.stat()
         self._connection = connection
         connection.row_factory = sqlite3.Row
 
@@ -136,9 +138,16 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing."""
+        """All or nothing, if the file is still where it was."""
         with _translating(self.path), _transaction(self._connection):
             yield self._connection
+        # SQLite alone would go on writing to its log, and leave it behind without the file.
+        if not self._place.exists() or not os.path.samestat(self._place.stat(), self._file):
+            raise StoreError(
+                f"{self.path}: was moved, replaced or deleted while it was written; the end of it "
+                f"is in {self.path}-wal: put the file back under this name, then run the same "
+                "command to go on"
+            )
 
 
 @contextmanager
@@ -193,7 +202,8 @@ def reading(path: Path) -> Iterator[Database]:
             connection = _open_to_read(path, stack)
             if _version(path, connection) is None:
                 raise no_crawl(path)
-        yield Database(path, connection)
+            db = Database(path, connection)
+        yield db
 
 
 def no_crawl(path: object) -> StoreError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -128,6 +129,29 @@ async def test_a_full_disk_ends_the_crawl_and_harms_nothing(
         assert 0 < stored < sandbox.credits_spent // 2 <= stored + 2
         assert (await crawl_to(file, client, plan)).items == 200
         assert sandbox.credits_spent // 2 <= 10 + 2
+    assert rows(file, "PRAGMA integrity_check") == [("ok",)]
+
+
+@pytest.mark.parametrize("another", [False, True])
+async def test_a_file_that_is_moved_is_paid_for_no_longer_and_goes_on_where_it_belongs(
+    another: bool, file: Path
+) -> None:
+    away = file.with_name("away.sqlite")
+    async with opened({"latency": 1.0}, qps=10) as (client, sandbox):
+        crawling = asyncio.create_task(
+            crawl_to(file, client, grid("hashtags", region=["US", "GB"]))
+        )
+        while len(sandbox.requests) < 3:  # by then a page is stored
+            await asyncio.sleep(0.1)
+        file.rename(away)
+        if another:
+            file.touch()
+        with pytest.raises(StoreError, match=r"trends.sqlite: was moved, .*trends.sqlite-wal: put"):
+            await crawling
+        assert len(sandbox.requests) <= 6
+        away.rename(file)
+        assert (await crawl_to(file, client)).items == 200
+        assert sandbox.credits_spent == 2 * 10
     assert rows(file, "PRAGMA integrity_check") == [("ok",)]
 
 
