@@ -40,8 +40,7 @@ async def serve(
         await asyncio.sleep(1e-9)
         for site in runner.sites:
             await site.stop()
-        for _ in range(5):  # a transport of just now is a connection by then
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)  # a transport of just now is a connection by then
         # A graceful shutdown would wait for stalled requests.
         for connection in server.connections:
             if connection.transport is not None:
