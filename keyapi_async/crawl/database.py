@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -120,7 +120,7 @@ class Database:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self._place = path.resolve()
-        self._file = path.stat()
+        self._identity = path.stat()
         self._connection = connection
         connection.row_factory = sqlite3.Row
 
@@ -138,16 +138,22 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, if the file is still where it was."""
-        with _translating(self.path), _transaction(self._connection):
-            yield self._connection
-        # SQLite alone would go on writing to its log, and leave it behind without the file.
-        if not self._place.exists() or not os.path.samestat(self._place.stat(), self._file):
-            raise StoreError(
-                f"{self.path}: was moved, replaced or deleted while it was written; the end of it "
-                f"is in {self.path}-wal: put the file back under this name, then run the same "
-                "command to go on"
-            )
+        """All or nothing.
+
+        Raises:
+            StoreError: It can't be written, or it was, but is no longer under its name.
+        """
+        with _translating(self.path):
+            with _transaction(self._connection):
+                yield self._connection
+            with suppress(FileNotFoundError):
+                if os.path.samestat(self._place.stat(), self._identity):
+                    return
+        raise StoreError(
+            f"{self.path}: was moved, replaced or deleted while it was written to; if it was "
+            "moved, it has all that was stored: put it back under this name, in place of any "
+            "other, then run the same command to go on"
+        )
 
 
 @contextmanager
@@ -185,7 +191,13 @@ def writing(path: Path, *, create: bool) -> Iterator[Database]:
             pass  # nor where there is no file
     with _locking(path), _translating(path), closing(_connect(path, "rwc")) as connection:
         _set_up(connection, _version(path, connection))
-        yield Database(path, connection)
+        try:
+            yield Database(path, connection)
+        finally:
+            # As SQLite does on closing, but not if the file was moved: its log would stay behind.
+            with suppress(sqlite3.Error):
+                connection.execute("PRAGMA busy_timeout = 0")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 @contextmanager
@@ -202,8 +214,7 @@ def reading(path: Path) -> Iterator[Database]:
             connection = _open_to_read(path, stack)
             if _version(path, connection) is None:
                 raise no_crawl(path)
-            db = Database(path, connection)
-        yield db
+        yield Database(path, connection)
 
 
 def no_crawl(path: object) -> StoreError:

@@ -34,13 +34,17 @@ async def serve(
         address: tuple[str, int] = runner.addresses[0][:2]
         yield address
     finally:
-        # asyncio loses a connection, open, if its server closes between accepting it and making
-        # its transport. A timer is served after sockets are, and this goes on a turn later: when
-        # what was accepted has its transport, and before any more is accepted.
-        await asyncio.sleep(1e-9)
-        for site in runner.sites:
-            await site.stop()
-        await asyncio.sleep(0)  # a transport of just now is a connection by then
+        # If its server closes between accepting a connection and making its transport, asyncio
+        # drops the connection without closing it. Timers run after sockets, so this resumes when
+        # everything accepted has its transport, and before more is accepted.
+        ready = asyncio.Event()
+        asyncio.get_running_loop().call_at(0, ready.set)  # due at once, by any clock
+        try:
+            await ready.wait()
+        finally:
+            for site in runner.sites:
+                await site.stop()
+        await asyncio.sleep(0)  # let new transports reach `connection_made`
         # A graceful shutdown would wait for stalled requests.
         for connection in server.connections:
             if connection.transport is not None:

@@ -127,7 +127,7 @@ async def scripted(
     served.url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server:
         yield served
-        await asyncio.sleep(1e-9)  # as the sandbox does, for what was accepted just now
+        await asyncio.sleep(1e-9)  # as the sandbox does: what was accepted has its transport
         server.close()
         await served.stop()
     await no_task_left()

@@ -26,6 +26,7 @@ from tests.crawl.sandboxed_crawl import (
     rows,
     write,
 )
+from tests.crawl.stored_crawls import write_crawl
 
 Kept = tuple[Store, Job, Database]
 
@@ -132,27 +133,58 @@ async def test_a_full_disk_ends_the_crawl_and_harms_nothing(
     assert rows(file, "PRAGMA integrity_check") == [("ok",)]
 
 
-@pytest.mark.parametrize("another", [False, True])
-async def test_a_file_that_is_moved_is_paid_for_no_longer_and_goes_on_where_it_belongs(
-    another: bool, file: Path
+@pytest.fixture
+def another(tmp_path: Path) -> Path:
+    """Another crawl's file."""
+    return write_crawl(tmp_path / "another.sqlite")
+
+
+@pytest.mark.parametrize("cancel", [False, True])
+@pytest.mark.parametrize("how", ["file", "folder", "replaced"])
+async def test_a_crawl_ends_when_its_file_is_moved_and_resumes_when_it_is_back(
+    how: str, cancel: bool, another: Path, tmp_path: Path
 ) -> None:
-    away = file.with_name("away.sqlite")
+    file, away = tmp_path / "crawls" / "trends.sqlite", tmp_path / "away" / "trends.sqlite"
+    file.parent.mkdir()
     async with opened({"latency": 1.0}, qps=10) as (client, sandbox):
         crawling = asyncio.create_task(
             crawl_to(file, client, grid("hashtags", region=["US", "GB"]))
         )
         while len(sandbox.requests) < 3:  # by then a page is stored
             await asyncio.sleep(0.1)
-        file.rename(away)
-        if another:
-            file.touch()
-        with pytest.raises(StoreError, match=r"trends.sqlite: was moved, .*trends.sqlite-wal: put"):
-            await crawling
-        assert len(sandbox.requests) <= 6
-        away.rename(file)
+        if how == "folder":
+            file.parent.rename(away.parent)
+            file.parent.mkdir()
+        else:
+            away.parent.mkdir()
+            file.rename(away)
+        if how == "replaced":
+            another.rename(file)
+        if cancel:
+            crawling.cancel()
+            await asyncio.wait([crawling])
+        else:
+            with pytest.raises(StoreError, match=r"sqlite: was moved, replaced .* put it back"):
+                await crawling
+        assert len(sandbox.requests) == 3
+        if how == "replaced":
+            assert rows(file, "PRAGMA integrity_check") == [("ok",)]
+            assert CrawlFile(file).status().complete
+        assert rows(away, "SELECT count(*) FROM pages") == [(1 if cancel else 3,)]
+        away.replace(file)
         assert (await crawl_to(file, client)).items == 200
         assert sandbox.credits_spent == 2 * 10
     assert rows(file, "PRAGMA integrity_check") == [("ok",)]
+
+
+async def test_a_crawl_may_change_its_folder(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with opened({"latency": 1.0}) as (client, sandbox):
+        crawling = asyncio.create_task(crawl_to("trends.sqlite", client, grid("music")))
+        while not sandbox.requests:
+            await asyncio.sleep(0.1)
+        monkeypatch.chdir(tmp_path.parent)
+        assert (await crawling).items == 100
 
 
 def test_no_file_to_look_at(file: Path) -> None:

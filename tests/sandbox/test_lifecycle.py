@@ -47,16 +47,36 @@ async def test_closing_cuts_what_is_stalled() -> None:
             await Http(session, sandbox).send()
 
 
-@pytest.mark.parametrize("turns", range(5))
-async def test_what_connects_at_the_last_moment_is_closed_too(turns: int) -> None:
+@pytest.mark.parametrize("iterations", range(5))
+async def test_what_connects_at_the_last_moment_is_closed_too(iterations: int) -> None:
     async with Sandbox() as sandbox:
         host, port = sandbox.url.removeprefix("http://").split(":")
         connections = [socket.create_connection((host, int(port)), timeout=5) for _ in range(3)]
-        for _ in range(turns):  # of the loop: accepted or not, with a transport or without
+        for _ in range(iterations):  # of the loop: accepted or not, with a transport or without
             await asyncio.sleep(0)
     for connection in connections:
         with connection:
             assert connection.recv(1) == b""
+
+
+@pytest.mark.parametrize("iterations", range(4))
+async def test_a_second_cancellation_leaves_no_port_open(iterations: int) -> None:
+    sandbox = Sandbox()
+
+    async def serve() -> None:
+        async with sandbox:
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(serve())
+    await wait_until(lambda: sandbox._address is not None)
+    host, port = sandbox.url.removeprefix("http://").split(":")
+    task.cancel()
+    for _ in range(iterations):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)))
 
 
 async def test_idle_connections_are_closed() -> None:

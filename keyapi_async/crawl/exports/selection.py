@@ -70,7 +70,7 @@ class Selection:
         complete_only: Only those of lists that are complete.
 
     Raises:
-        ParameterError: There is no such endpoint, that can be no snapshot, or `until` isn't after
+        ParameterError: There is no such endpoint, that can be no snapshot, or `until` is before
             `since`.
     """
 
@@ -84,8 +84,8 @@ class Selection:
 
     def __attrs_post_init__(self) -> None:
         """Check what can be checked only together."""
-        if self.since is not None and self.until is not None and self.since >= self.until:
-            raise ParameterError("until", self.until, f"later than since ({self.since:.15g})")
+        if self.since is not None and self.until is not None and self.since > self.until:
+            raise ParameterError("until", self.until, "no earlier than since")
 
     def lists(self, snapshots: Iterable[StoredSnapshot]) -> tuple[str, list[object]]:
         """Which lists of some snapshots: an SQL condition and its values."""

@@ -69,8 +69,7 @@ def test_incomplete_lists_are_told_or_left_out(crawled: Path, tmp_path: Path) ->
         ({"endpoints": "hashtag"}, r"endpoint must be one of hashtags, .*, not 'hashtag'"),
         ({"snapshot": "newest"}, r"snapshot must be .*'latest' or 'all', not 'newest'"),
         ({"snapshot": 0}, "snapshot must be"),
-        ({"since": 20, "until": 10}, r"until must be later than since \(20\), not 10"),
-        ({"since": 20, "until": 20}, "until must be later than since"),
+        ({"since": 20, "until": 10}, "until must be no earlier than since, not 10"),
     ],
 )
 def test_what_can_be_no_selection(selection: dict[str, Any], message: str) -> None:
