@@ -29,8 +29,8 @@ TICK = 1e-6
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: the driven clock waits for sockets."""
-    return (os.cpu_count() or 1) + 1
+    """Two more than there are cores: the driven clock waits for sockets."""
+    return (os.cpu_count() or 1) + 2
 
 
 class DrivenClockLoop(asyncio.SelectorEventLoop):

@@ -55,7 +55,11 @@ def blocks() -> list[Block]:
 
 
 BLOCKS = blocks()
-EXAMPLES = [block for block in BLOCKS if block.language == "python"]
+EXAMPLES = [
+    pytest.param(one, marks=[pytest.mark.slow] if "import dlt" in one.text else [], id=str(one))
+    for one in BLOCKS
+    if one.language == "python"
+]
 CRAWL = [block for block in BLOCKS if block.guide == "keyapi_async/crawl"]
 
 
@@ -78,7 +82,7 @@ def sandbox(monkeypatch):
         yield sandbox
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=str)
+@pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_runs(example, sandbox, keyapi_sandbox, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     if "import dlt" in example.text:
@@ -247,6 +251,7 @@ def test_the_task_of_an_orchestrator_can_be_tried_again(monkeypatch, tmp_path):
             assert sandbox.credits_spent == 2 * (2 + 2 + 1 + 1)
 
 
+@pytest.mark.slow
 def test_the_crawl_on_dask(sandbox, monkeypatch, tmp_path):
     code = only("py", "(.*crawl_on_dask.*)").replace("keep_going", "qps=1e6, keep_going")
     (tmp_path / "shared" / "trends").mkdir(parents=True)

@@ -53,6 +53,7 @@ def test_mypy_refuses_the_wrong_uses_and_nothing_else(unmarked: Path) -> None:
     assert found == {number: set(codes.split(", ")) for number, codes in MARKED.items()}, told
 
 
+@pytest.mark.slow
 def test_pyright_refuses_the_wrong_uses_and_nothing_else(unmarked: Path) -> None:
     told = run("pyright", "--outputjson", "--pythonpath", sys.executable, unmarked)
     found = [

@@ -33,6 +33,8 @@ from keyapi_async.crawl.database import LockedError, writing
 from keyapi_async.sandbox import Fault, Sandbox
 from tests.crawl.sandboxed_crawl import Tripwire, compare_items, rows
 
+pytestmark = pytest.mark.slow
+
 PLAN = grid("hashtags", region=["US", "GB", "DE", "FR", "BR", "JP"], period=[7, 30, 120])
 PAGES = 18 * 5
 
@@ -148,7 +150,6 @@ def test_keys_are_dealt_out_in_turn_and_stay_hidden(
     assert not [key for key in keys for text in [*seen, repr(raised.value)] if key in text]
 
 
-@pytest.mark.slow
 def test_parts_with_one_key_share_its_pace(client: Client, parts: Path) -> None:
     with Sandbox(qps=40) as sandbox:
         crawl(client, sandbox, parts, qps=30, share=f"file:{parts.parent / 'pace'}")
@@ -209,7 +210,6 @@ def give_up(client: Client, worker: str) -> None:
     client.run_on_scheduler(remove)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("lose", [retire, give_up])
 def test_a_lost_worker_that_lives_hands_its_part_on(
     client: Client, parts: Path, lose: Callable[[Client, str], None]
@@ -334,7 +334,6 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
 @unix
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
 def test_the_end_of_the_caller_stops_all_parts(
@@ -355,7 +354,6 @@ def test_the_end_of_the_caller_stops_all_parts(
             check_stopped(client, sandbox, parts)
 
 
-@pytest.mark.slow
 @unix
 def test_dead_workers_cost_no_more_than_what_was_under_way(tmp_path: Path, parts: Path) -> None:
     plan = PLAN + grid("videos", region=["US", "GB", "DE", "FR", "BR", "JP"])

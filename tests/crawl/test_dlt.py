@@ -28,6 +28,8 @@ from keyapi_async.sandbox import Fault, Sandbox
 from tests.crawl.sandboxed_crawl import FAIL_FAST, folder
 from tests.crawl.stored_crawls import COUNTS, change, put, query, write_crawl
 
+pytestmark = pytest.mark.slow
+
 TWICE = {endpoint: 2 * count for endpoint, count in COUNTS.items()}
 
 
@@ -103,9 +105,7 @@ def put_odd_items(file: Path) -> None:
     put(file, f'{{"sound": {sound}, "liked": true, "title": null}}', "music_detail")
 
 
-@pytest.mark.parametrize(
-    "prepare", [lambda _: None, pytest.param(put_odd_items, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("prepare", [lambda _: None, put_odd_items])
 def test_the_tables_are_those_of_an_export(
     prepare: Callable[[Path], None], warehouse: Warehouse, crawled: Path, tmp_path: Path
 ) -> None:
@@ -134,7 +134,6 @@ def is_nested(kind: str) -> bool:
     return kind.endswith(("]", ")"))
 
 
-@pytest.mark.slow
 def test_nested_fields_are_json_as_received(warehouse: Warehouse, crawled: Path) -> None:
     warehouse.load(crawled)
     for endpoint, count in TWICE.items():
@@ -166,7 +165,6 @@ def test_types_are_declared(warehouse: Warehouse, crawled: Path) -> None:
     assert columns == {**columns, **declared, **stamps, "extra": "JSON", "query": "VARCHAR"}
 
 
-@pytest.mark.slow
 def test_one_resource_can_be_chosen(warehouse: Warehouse, crawled: Path) -> None:
     assert warehouse.load(crawled, endpoints=("hashtags",)) == {"hashtags": 240}
     assert warehouse.load(crawled, endpoints=("hashtags", "videos")) == {"videos": 120}
@@ -192,7 +190,6 @@ def test_what_was_delivered_is_not_delivered_again(
     assert warehouse.counts() == TWICE
 
 
-@pytest.mark.slow
 def test_what_a_crawl_adds_later_is_found(warehouse: Warehouse, tmp_path: Path) -> None:
     file = tmp_path / "trends.sqlite"
     plan = grid("hashtags", region=["US", "GB"])
@@ -227,7 +224,6 @@ def test_what_a_crawl_adds_later_is_found(warehouse: Warehouse, tmp_path: Path) 
     assert warehouse.load(file) == {}
 
 
-@pytest.mark.slow
 def test_of_many_lists_only_some_are_delivered_again(warehouse: Warehouse, tmp_path: Path) -> None:
     file = tmp_path / "trends.sqlite"
     regions = [f"{a}{b}" for a in "ABCDEFGHIJKL" for b in "ABCDEFGHIJKL"]
@@ -247,7 +243,6 @@ def test_of_many_lists_only_some_are_delivered_again(warehouse: Warehouse, tmp_p
     assert [*state] == ["0", "1", "2"]
 
 
-@pytest.mark.slow
 def test_the_parts_of_a_sharded_crawl_add_up(warehouse: Warehouse, tmp_path: Path) -> None:
     files = [tmp_path / "part-1.sqlite", tmp_path / "part-2.sqlite"]
 
@@ -286,7 +281,6 @@ Warehouse(Path(folder)).pipeline().run(trends(file))
 """
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 @pytest.mark.filterwarnings("ignore:The 'warn' method:DeprecationWarning")  # dlt's own
 @pytest.mark.parametrize("is_elsewhere", [False, True])
@@ -320,7 +314,6 @@ def test_a_killed_load_loses_nothing(
 # -- reading only ------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_a_file_is_only_read(warehouse: Warehouse, crawled: Path) -> None:
     before = folder(crawled.parent)
     warehouse.load(crawled)
@@ -345,7 +338,6 @@ def test_a_bad_file_is_named_at_once(tmp_path: Path, crawled: Path) -> None:
         trends(crawled)
 
 
-@pytest.mark.slow
 def test_what_is_damaged_is_not_loaded_in_part(warehouse: Warehouse, crawled: Path) -> None:
     put(crawled, "{", "music")
     with pytest.raises(PipelineStepFailed, match=r"trends\.sqlite: an item of its list \d+ is"):
