@@ -34,13 +34,8 @@ async def serve(
         address: tuple[str, int] = runner.addresses[0][:2]
         yield address
     finally:
-        # If its server closes between accepting a connection and making its transport, asyncio
-        # drops the connection without closing it. Timers run after sockets, so this resumes when
-        # everything accepted has its transport, and before more is accepted.
-        ready = asyncio.Event()
-        asyncio.get_running_loop().call_at(0, ready.set)  # due at once, by any clock
         try:
-            await ready.wait()
+            await wait_for_transports()
         finally:
             for site in runner.sites:
                 await site.stop()
@@ -50,6 +45,17 @@ async def serve(
             if connection.transport is not None:
                 connection.transport.abort()
         await runner.cleanup()
+
+
+async def wait_for_transports() -> None:
+    """Wait until a server may close: all that it has accepted has a transport.
+
+    If it closes before, asyncio drops such a connection without closing it.
+    """
+    # Timers run after sockets: this resumes before anything more is accepted.
+    ready = asyncio.Event()
+    asyncio.get_running_loop().call_at(0, ready.set)  # due at once, by any clock
+    await ready.wait()
 
 
 @contextmanager

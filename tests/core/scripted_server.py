@@ -14,6 +14,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from keyapi_async import KeyAPIClient
+from keyapi_async.sandbox.lifecycle import wait_for_transports
 from tests.core.leaks import no_task_left
 
 KEY = "sk-0123456789abcdef"
@@ -127,7 +128,7 @@ async def scripted(
     served.url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server:
         yield served
-        await asyncio.sleep(1e-9)  # as the sandbox does: what was accepted has its transport
+        await wait_for_transports()
         server.close()
         await served.stop()
     await no_task_left()

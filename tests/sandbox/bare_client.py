@@ -17,6 +17,12 @@ HASHTAGS = BASE + "hashtags"
 DETAIL = BASE + "hashtag/detail"
 
 
+def address(sandbox: Sandbox) -> tuple[str, int]:
+    """Where it listens, for a socket."""
+    host, port = sandbox.url.removeprefix("http://").split(":")
+    return host, int(port)
+
+
 class Http:
     """A bare client, and the sandbox it talks to."""
 

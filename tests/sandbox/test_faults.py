@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from keyapi_async.sandbox import Fault, Sandbox
-from tests.sandbox.bare_client import HASHTAGS, Http, open_http
+from tests.sandbox.bare_client import HASHTAGS, Http, address, open_http
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,7 @@ async def test_half_json(http: Http) -> None:
 
 
 async def raw_request(sandbox: Sandbox) -> bytes:
-    host, port = sandbox.url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
+    reader, writer = await asyncio.open_connection(*address(sandbox))
     try:
         head = f"GET {HASHTAGS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {sandbox.api_key}"
         writer.write(head.encode() + b"\r\n\r\n")

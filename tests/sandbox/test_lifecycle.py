@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from keyapi_async.sandbox import Fault, Sandbox
-from tests.sandbox.bare_client import HASHTAGS, Http, open_http, wait_until
+from tests.sandbox.bare_client import HASHTAGS, Http, address, open_http, wait_until
 
 
 async def test_ipv6() -> None:
@@ -50,8 +50,7 @@ async def test_closing_cuts_what_is_stalled() -> None:
 @pytest.mark.parametrize("iterations", range(5))
 async def test_what_connects_at_the_last_moment_is_closed_too(iterations: int) -> None:
     async with Sandbox() as sandbox:
-        host, port = sandbox.url.removeprefix("http://").split(":")
-        connections = [socket.create_connection((host, int(port)), timeout=5) for _ in range(3)]
+        connections = [socket.create_connection(address(sandbox), timeout=5) for _ in range(3)]
         for _ in range(iterations):  # of the loop: accepted or not, with a transport or without
             await asyncio.sleep(0)
     for connection in connections:
@@ -69,20 +68,18 @@ async def test_a_second_cancellation_leaves_no_port_open(iterations: int) -> Non
 
     task = asyncio.create_task(serve())
     await wait_until(lambda: sandbox._address is not None)
-    host, port = sandbox.url.removeprefix("http://").split(":")
     task.cancel()
     for _ in range(iterations):
         await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task])
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((host, int(port)))
+        socket.create_connection(address(sandbox))
 
 
 async def test_idle_connections_are_closed() -> None:
     async with open_http(keepalive=0.01) as http:
-        host, port = http.sandbox.url.removeprefix("http://").split(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
+        reader, writer = await asyncio.open_connection(*address(http.sandbox))
         assert await reader.read() == b""
         writer.close()
         await writer.wait_closed()
@@ -91,8 +88,7 @@ async def test_idle_connections_are_closed() -> None:
 def test_threads_end_even_with_a_request_stalled() -> None:
     with Sandbox() as sandbox:
         sandbox.fail(Fault.stall())
-        host, port = sandbox.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port))) as connection:
+        with socket.create_connection(address(sandbox)) as connection:
             head = f"GET {HASHTAGS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sandbox-key"
             connection.sendall(head.encode() + b"\r\n\r\n")
             while not sandbox.requests:
